@@ -1,0 +1,1 @@
+//! Real binaries in real pipes: what the tests of the whole suite share.

@@ -1,0 +1,59 @@
+//! What every engine does: enlarge one sequence of frames.
+
+use bytes::Bytes;
+use rawstream::PixFmt;
+use std::{io, ops::Range};
+
+/// Arithmetic of features and convolutions. Flows and sampling coordinates are always float32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// float16 storage, float32 accumulation.
+    Fp16,
+    /// float32 throughout.
+    Fp32,
+}
+
+/// What an engine is built for; it never changes over the life of the engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Width of the input frames in pixels; 64 or more for the x4 network.
+    pub width: usize,
+    /// Height of the input frames in pixels; 64 or more for the x4 network.
+    pub height: usize,
+    /// Pixel format of the frames that go in: any RGB format of `rawstream`.
+    pub in_fmt: PixFmt,
+    /// Pixel format of the frames that come out: any RGB format of `rawstream`.
+    pub out_fmt: PixFmt,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Worker threads on the host.
+    pub threads: usize,
+    /// The most bytes of device (or, for the CPU engine, host) memory that the engine may hold; `None`: no limit.
+    pub max_memory: Option<u64>,
+}
+
+/// Why a sequence could not be enlarged.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The receiver of the frames failed; the message is its own.
+    #[error(transparent)]
+    Output(#[from] io::Error),
+    /// The device, the model or the arithmetic failed: one line with the numbers.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the network on sequences, one after another. Nothing is carried from one sequence to the next.
+pub trait Engine: Send {
+    /// Enlarges `frames`, a whole sequence in film order, each one frame in wire order in `Settings::in_fmt`.
+    ///
+    /// `out` is called once for every frame in `emit` (indices into `frames`), in order, with the enlarged frame
+    /// in wire order in `Settings::out_fmt`. Frames outside `emit` are context: they are computed as far as the
+    /// emitted ones need them. The bytes depend on `frames`, the weights and the settings only.
+    fn enlarge(
+        &mut self,
+        frames: &[Bytes],
+        emit: Range<usize>,
+        out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), EngineError>;
+}

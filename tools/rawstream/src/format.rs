@@ -1,0 +1,172 @@
+//! What a stream is: geometry, rate and the little a header can say about colour.
+
+use crate::PixFmt;
+use std::{fmt, str::FromStr};
+use timebase::Rational;
+
+/// The framing of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// Frames back to back, nothing else.
+    Raw,
+    /// YUV4MPEG2: one header line, then `FRAME` lines before the frames.
+    Y4m,
+}
+
+impl FromStr for Container {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "raw" => Ok(Self::Raw),
+            "y4m" => Ok(Self::Y4m),
+            _ => Err("unknown format; there are raw and y4m".into()),
+        }
+    }
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Y4m => "y4m",
+        })
+    }
+}
+
+/// Which field of a frame was first in time. Displayed by ffprobe's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldOrder {
+    /// The fields are of one moment.
+    Progressive,
+    /// Top field first.
+    Tff,
+    /// Bottom field first.
+    Bff,
+}
+
+impl fmt::Display for FieldOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Progressive => "progressive",
+            Self::Tff => "tt",
+            Self::Bff => "bb",
+        })
+    }
+}
+
+/// Range of the code values. Displayed and read by ffmpeg's names (`tv`/`pc` and their synonyms).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorRange {
+    /// 16 to 235 (luma) and 16 to 240 (chroma), times 2^(bits-8).
+    Limited,
+    /// 0 to 2^bits - 1.
+    Full,
+}
+
+impl fmt::Display for ColorRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Limited => "tv",
+            Self::Full => "pc",
+        })
+    }
+}
+
+impl FromStr for ColorRange {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "tv" | "limited" | "mpeg" => Ok(Self::Limited),
+            "pc" | "full" | "jpeg" => Ok(Self::Full),
+            _ => Err("unknown range; there are tv (limited) and pc (full)".into()),
+        }
+    }
+}
+
+/// Where chroma samples sit among luma samples. Displayed and read by ffmpeg's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChromaLocation {
+    /// Left: horizontally on the left luma sample, vertically between two rows (MPEG-2, H.264, HEVC).
+    Left,
+    /// Centre of four luma samples (JPEG, MPEG-1).
+    Center,
+    /// On the top left luma sample (UHD, and PAL DV's `Cb`).
+    TopLeft,
+}
+
+impl fmt::Display for ChromaLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Left => "left",
+            Self::Center => "center",
+            Self::TopLeft => "topleft",
+        })
+    }
+}
+
+impl FromStr for ChromaLocation {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "left" => Ok(Self::Left),
+            "center" => Ok(Self::Center),
+            "topleft" => Ok(Self::TopLeft),
+            _ => Err("unknown chroma location; there are left, center and topleft".into()),
+        }
+    }
+}
+
+/// What a stream is. Raw video says none of it; there the flags do, and what they leave open is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VideoFormat {
+    /// Pixels across.
+    pub width: usize,
+    /// Rows down.
+    pub height: usize,
+    /// Sample format.
+    pub pix_fmt: PixFmt,
+    /// Frames a second; `None` where nobody said.
+    pub rate: Option<Rational>,
+    /// Sample (pixel) aspect ratio; `None` where unknown.
+    pub sar: Option<Rational>,
+    /// Field order; `None` where unknown or where it changes from frame to frame.
+    pub field_order: Option<FieldOrder>,
+    /// Range of the code values.
+    pub color_range: Option<ColorRange>,
+    /// Where chroma sits.
+    pub chroma_location: Option<ChromaLocation>,
+    /// `X` tags of a YUV4MPEG2 header that mean nothing to us, as they stood, without the `X`. They pass through.
+    pub extensions: Vec<String>,
+}
+
+impl VideoFormat {
+    /// A format of which only the picture's shape is known.
+    pub fn new(width: usize, height: usize, pix_fmt: PixFmt) -> Self {
+        Self {
+            width,
+            height,
+            pix_fmt,
+            rate: None,
+            sar: None,
+            field_order: None,
+            color_range: None,
+            chroma_location: None,
+            extensions: Vec::new(),
+        }
+    }
+
+    /// Bytes of one frame, without framing.
+    pub fn frame_bytes(&self) -> usize {
+        self.pix_fmt.frame_bytes(self.width, self.height)
+    }
+
+    /// Byte range of plane `plane` within a frame.
+    pub fn plane_range(&self, plane: usize) -> std::ops::Range<usize> {
+        let bytes = |p| self.pix_fmt.plane_bytes(self.width, self.height, p);
+        let start = (0..plane).map(bytes).sum();
+        start..start + bytes(plane)
+    }
+}

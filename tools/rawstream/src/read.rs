@@ -1,0 +1,289 @@
+//! From bytes to whole frames.
+
+use crate::{Container, FieldOrder, PixFmt, VideoFormat, y4m};
+use std::io::{self, Read};
+use timebase::Rational;
+
+/// What the user said about the input with `--size`, `--pix-fmt` and `--rate`.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Width and height.
+    pub size: Option<(usize, usize)>,
+    /// Sample format.
+    pub pix_fmt: Option<PixFmt>,
+    /// Frames a second.
+    pub rate: Option<Rational>,
+}
+
+/// Why a stream could not be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user's words are missing or contradict the header.
+    #[error("{0}")]
+    Usage(String),
+    /// The header is whole, but not one we can read.
+    #[error("{0}")]
+    Header(String),
+    /// The stream ended inside a header or a frame, or never began.
+    #[error("{0}")]
+    Torn(String),
+    /// The system would not let us read.
+    #[error("cannot read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Reads a stream of frames: raw, or YUV4MPEG2 where the magic says so.
+pub struct FrameReader<R> {
+    input: R,
+    format: VideoFormat,
+    container: Container,
+    /// First bytes of raw video that were read while looking for the magic.
+    sniffed: Vec<u8>,
+    /// Field order of the frame read last, where its own `FRAME` line gave one.
+    frame_order: Option<FieldOrder>,
+    frames: u64,
+    bytes: u64,
+}
+
+impl<R: Read> FrameReader<R> {
+    /// Looks at the first bytes and settles the format.
+    ///
+    /// Errors: raw video without a size and pixel format, or a flag that contradicts the header ([`Error::Usage`]); a
+    /// header that is torn or unreadable.
+    pub fn open(mut input: R, told: &Told) -> Result<Self, Error> {
+        let mut first = Vec::with_capacity(y4m::MAGIC.len());
+        input.by_ref().take(y4m::MAGIC.len() as u64).read_to_end(&mut first)?;
+        let bytes = first.len() as u64;
+        if first == y4m::MAGIC {
+            let mut reader = Self {
+                input,
+                format: VideoFormat::new(0, 0, PixFmt::ALL[0]),
+                container: Container::Y4m,
+                sniffed: Vec::new(),
+                frame_order: None,
+                frames: 0,
+                bytes,
+            };
+            let rest = reader.line("the YUV4MPEG2 header")?;
+            reader.format = y4m::parse_header(&format!("YUV4MPEG2{rest}")).map_err(Error::Header)?;
+            reader.check(told)?;
+            return Ok(reader);
+        }
+        let (Some((width, height)), Some(pix_fmt)) = (told.size, told.pix_fmt) else {
+            return Err(Error::Usage(
+                "not YUV4MPEG2, so --size and --pix-fmt must say what the raw video is".into(),
+            ));
+        };
+        let mut format = VideoFormat::new(width, height, pix_fmt);
+        format.rate = told.rate;
+        Ok(Self {
+            input,
+            format,
+            container: Container::Raw,
+            sniffed: first,
+            frame_order: None,
+            frames: 0,
+            bytes: 0,
+        })
+    }
+
+    fn check(&self, told: &Told) -> Result<(), Error> {
+        let contradiction = |flag: &str, said: String, header: String| {
+            Err(Error::Usage(format!("{flag} {said} contradicts the YUV4MPEG2 header, which says {header}")))
+        };
+        let f = &self.format;
+        match (told.size, told.pix_fmt, told.rate, f.rate) {
+            (Some((w, h)), ..) if (w, h) != (f.width, f.height) => {
+                contradiction("--size", format!("{w}x{h}"), format!("{}x{}", f.width, f.height))
+            }
+            (_, Some(p), ..) if p != f.pix_fmt => {
+                contradiction("--pix-fmt", p.to_string(), f.pix_fmt.to_string())
+            }
+            (.., Some(told), Some(rate)) if told != rate => {
+                contradiction("--rate", told.to_string(), rate.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the stream is.
+    pub fn format(&self) -> &VideoFormat {
+        &self.format
+    }
+
+    /// How it is framed.
+    pub fn container(&self) -> Container {
+        self.container
+    }
+
+    /// Whole frames read so far.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Bytes read so far, headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Field order of the frame read last: its own, or the stream's.
+    pub fn field_order(&self) -> Option<FieldOrder> {
+        self.frame_order.or(self.format.field_order)
+    }
+
+    /// The rest of a line, without its newline, byte by byte: a header must not swallow what follows it.
+    fn line(&mut self, what: &str) -> Result<String, Error> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        loop {
+            if self.fill(&mut byte)? == 0 {
+                return Err(Error::Torn(format!("ends inside {what}, at byte {}", self.bytes)));
+            }
+            match byte {
+                [b'\n'] => break,
+                [b] => line.push(b),
+            }
+            if line.len() > y4m::MAX_READ {
+                return Err(Error::Header(format!("{what} is longer than {} bytes", y4m::MAX_READ)));
+            }
+        }
+        String::from_utf8(line).map_err(|_| Error::Header(format!("{what} is not text")))
+    }
+
+    /// Reads until `buffer` is full or the stream ends; returns how many bytes it got.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let mut have = self.sniffed.len().min(buffer.len());
+        buffer[..have].copy_from_slice(&self.sniffed[..have]);
+        self.sniffed.drain(..have);
+        while have < buffer.len() {
+            match self.input.read(&mut buffer[have..]) {
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.bytes += have as u64;
+        Ok(have)
+    }
+
+    /// Reads the next frame into `frame`, which takes the frame's size. `false` at the end of the stream.
+    ///
+    /// Errors: [`Error::Torn`] when the stream ends inside the frame or its header, with frame and byte position. What
+    /// is in `frame` then is not a frame.
+    pub fn read(&mut self, frame: &mut Vec<u8>) -> Result<bool, Error> {
+        let want = self.format.frame_bytes();
+        // Only the first call pays for zeroing: later frames have the same size.
+        frame.resize(want, 0);
+        if self.container == Container::Y4m {
+            let mut magic = [0; y4m::FRAME.len()];
+            let have = self.fill(&mut magic)?;
+            if have == 0 {
+                return Ok(false);
+            }
+            if have < magic.len() && y4m::FRAME.starts_with(&magic[..have]) {
+                return Err(Error::Torn(format!(
+                    "ends inside the header of frame {}, at byte {}",
+                    self.frames, self.bytes
+                )));
+            }
+            if magic != y4m::FRAME {
+                return Err(Error::Torn(format!(
+                    "frame {}, byte {}: no FRAME line where one must be",
+                    self.frames,
+                    self.bytes - have as u64
+                )));
+            }
+            let rest = self.line(&format!("the header of frame {}", self.frames))?;
+            self.frame_order = y4m::parse_frame_line(&format!("FRAME{rest}")).map_err(Error::Header)?;
+        }
+        let have = self.fill(frame)?;
+        if have == 0 && self.container == Container::Raw {
+            return Ok(false);
+        }
+        if have < want {
+            return Err(Error::Torn(format!(
+                "ends inside frame {}, at byte {}: {have} of {want} bytes",
+                self.frames, self.bytes
+            )));
+        }
+        self.frames += 1;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(w: usize, h: usize, name: &str) -> Told {
+        Told { size: Some((w, h)), pix_fmt: PixFmt::named(name), rate: None }
+    }
+
+    fn drain(input: &[u8], told: &Told) -> (u64, Option<Error>) {
+        let mut reader = match FrameReader::open(input, told) {
+            Ok(reader) => reader,
+            Err(e) => return (0, Some(e)),
+        };
+        let mut frame = Vec::new();
+        loop {
+            match reader.read(&mut frame) {
+                Ok(true) => {}
+                Ok(false) => return (reader.frames(), None),
+                Err(e) => return (reader.frames(), Some(e)),
+            }
+        }
+    }
+
+    /// Every byte position of a short stream: it ends whole, or is torn and says where.
+    #[test]
+    fn torn_everywhere() {
+        let frame = 4 * 2 * 3 / 2;
+        let raw = vec![7u8; 3 * frame];
+        for cut in 0..=raw.len() {
+            let (frames, error) = drain(&raw[..cut], &told(4, 2, "yuv420p"));
+            assert_eq!(frames, (cut / frame) as u64);
+            if cut % frame == 0 {
+                assert!(error.is_none());
+            } else {
+                let expected =
+                    format!("ends inside frame {frames}, at byte {cut}: {} of 12 bytes", cut % frame);
+                assert!(matches!(&error, Some(Error::Torn(m)) if *m == expected), "{error:?}");
+            }
+        }
+        let head = b"YUV4MPEG2 W4 H2 F25:1 Ip C420\n";
+        let mut y4m = head.to_vec();
+        for _ in 0..2 {
+            y4m.extend_from_slice(b"FRAME\n");
+            y4m.extend_from_slice(&[1; 12]);
+        }
+        for cut in 9..=y4m.len() {
+            let (frames, error) = drain(&y4m[..cut], &Told::default());
+            let whole = cut >= head.len() && (cut - head.len()).is_multiple_of(18);
+            assert_eq!(error.is_none(), whole, "{cut}: {error:?}");
+            assert!(whole || matches!(error, Some(Error::Torn(_))));
+            assert_eq!(frames, (cut.saturating_sub(head.len()) / 18) as u64);
+        }
+    }
+
+    #[test]
+    fn flags_may_repeat_the_header_but_not_contradict_it() {
+        let y4m = b"YUV4MPEG2 W4 H2 F25:1 Ip C420\n";
+        assert!(drain(y4m, &told(4, 2, "yuv420p")).1.is_none());
+        let message = drain(y4m, &told(4, 4, "yuv420p")).1.unwrap().to_string();
+        assert_eq!(message, "--size 4x4 contradicts the YUV4MPEG2 header, which says 4x2");
+        let message = drain(y4m, &told(4, 2, "yuv422p")).1.unwrap().to_string();
+        assert_eq!(message, "--pix-fmt yuv422p contradicts the YUV4MPEG2 header, which says yuv420p");
+    }
+
+    #[test]
+    fn raw_video_needs_words() {
+        assert!(matches!(drain(b"abc", &Told::default()).1, Some(Error::Usage(_))));
+    }
+
+    #[test]
+    fn lost_framing_is_not_an_end() {
+        let (_, error) = drain(b"YUV4MPEG2 W4 H2 F25:1 Ip C420\nFRAMX\n", &Told::default());
+        assert_eq!(error.unwrap().to_string(), "frame 0, byte 30: no FRAME line where one must be");
+    }
+}

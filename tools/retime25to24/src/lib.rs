@@ -1,0 +1,1 @@
+//! the same frames on a slower clock, resized for the final encode.

@@ -1,0 +1,2 @@
+//! The process around the library: see `lib.rs`.
+fn main() {}

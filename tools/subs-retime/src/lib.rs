@@ -1,0 +1,1 @@
+//! subtitles or chapters in, the same with every time on the slower clock out.
