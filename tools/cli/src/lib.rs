@@ -1,1 +1,21 @@
-//! what makes five tools one suite: flags, messages, exit codes, progress, reports, signals.
+//! What makes five tools one suite: flags, messages, exit codes, progress, reports, signals.
+//!
+//! A tool is a clap parser that implements [`Tool`]; its `main` is [`main`]`::<ItsArgs>()`. The tool's `run` returns a
+//! [`Result`]; everything a process must do around it happens here, the same way five times:
+//!
+//! * usage errors are one line and exit 2; failures `tool: object: reason` and exit 1; torn input exits 3;
+//! * a broken output pipe ends the process by SIGPIPE, without a word;
+//! * SIGINT, SIGTERM and SIGHUP end it by that signal, after the report was written;
+//! * progress and messages go to standard error, the report to the file that `--report` names.
+
+mod args;
+mod error;
+mod progress;
+mod report;
+mod session;
+mod streams;
+
+pub use args::{Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, parse_bytes, parse_rate};
+pub use error::{Error, Result, reason};
+pub use session::{Session, Tool, main};
+pub use streams::{Input, Output};

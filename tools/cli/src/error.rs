@@ -1,0 +1,115 @@
+//! One error voice for the suite.
+
+use std::{fmt, io};
+
+/// How a tool ends when it does not end well; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Exit 1.
+    Failed,
+    /// Exit 2.
+    Usage,
+    /// Exit 3.
+    Torn,
+    /// SIGPIPE.
+    BrokenPipe,
+}
+
+/// A failure: what it happened to, and why. Printed as `tool: object: reason`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    pub(crate) kind: Kind,
+    object: String,
+    reason: String,
+}
+
+/// What a tool's `run` returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    fn new(kind: Kind, object: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        // One line, whatever a library or a child had to say.
+        let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self { kind, object: line(object.to_string()), reason: line(reason.to_string()) }
+    }
+
+    /// Something failed: exit 1.
+    pub fn failed(object: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::new(Kind::Failed, object, reason)
+    }
+
+    /// The flags make no sense together or with the input: exit 2.
+    pub fn usage(object: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::new(Kind::Usage, object, reason)
+    }
+
+    /// The input is torn, or not as many frames or not of the shape that was promised: exit 3.
+    pub fn torn(object: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::new(Kind::Torn, object, reason)
+    }
+
+    /// The reader of standard output has gone: death by SIGPIPE, in silence.
+    pub fn broken_pipe() -> Self {
+        Self::new(Kind::BrokenPipe, "<stdout>", "broken pipe")
+    }
+
+    /// Why a write to standard output failed.
+    pub fn stdout(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::broken_pipe(),
+            io::ErrorKind::InvalidInput => Self::usage("<stdout>", error),
+            _ => Self::failed("<stdout>", format!("cannot write: {}", reason(error))),
+        }
+    }
+
+    /// Why standard input could not be read on.
+    pub fn stdin(error: &rawstream::Error) -> Self {
+        use rawstream::Error as E;
+        let kind = match error {
+            E::Usage(_) => Kind::Usage,
+            E::Torn(_) => Kind::Torn,
+            E::Header(_) | E::Io(_) => Kind::Failed,
+        };
+        match error {
+            E::Io(e) => Self::new(kind, "<stdin>", format!("cannot read: {}", reason(e))),
+            _ => Self::new(kind, "<stdin>", error),
+        }
+    }
+
+    /// The exit code of the contract; a broken pipe's is what a shell shows for SIGPIPE.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Torn => 3,
+            Kind::BrokenPipe => 128 + 13,
+        }
+    }
+
+    /// The report's word for this ending.
+    pub(crate) fn status(&self) -> &'static str {
+        match self.kind {
+            Kind::Failed => "failed",
+            Kind::Usage => "usage",
+            Kind::Torn => "torn",
+            Kind::BrokenPipe => "broken_pipe",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.object, self.reason)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The system's words for an error, without Rust's ` (os error 28)`.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
