@@ -32,6 +32,33 @@ pub struct Settings {
     pub max_memory: Option<u64>,
 }
 
+impl Settings {
+    /// The smallest width and height that the network takes.
+    pub const MIN_SIDE: usize = 64;
+
+    /// What is asked of every engine alike: size, formats, threads.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let Self { width, height, in_fmt, out_fmt, threads, .. } = *self;
+        let least = Self::MIN_SIDE;
+        if width < least || height < least {
+            return Err(EngineError::Failed(format!(
+                "frames of {width}x{height}: the network takes {least}x{least} and larger"
+            )));
+        }
+        for fmt in [in_fmt, out_fmt] {
+            if !fmt.is_rgb() {
+                return Err(EngineError::Failed(format!(
+                    "pixel format {fmt}: the network takes and gives RGB"
+                )));
+            }
+        }
+        if threads == 0 {
+            return Err(EngineError::Failed("0 threads: 1 or more are needed".into()));
+        }
+        Ok(())
+    }
+}
+
 /// Why a sequence could not be enlarged.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {

@@ -5,7 +5,26 @@
 //!
 //! A [`Engine`] runs the network on one *sequence*: frames that see each other and nothing else. Which frames
 //! form a sequence (windows, overlap, scene cuts) is decided outside, in `sr-window`.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`checkpoint`] | named tensors out of a file |
+//! | [`weights`](Weights) | the same, typed and checked; [`Model`] joins them with where they came from |
+//! | [`network`] | the recurrence, written once over a [`network::Backend`] of stages |
+//! | [`cpu`] | the stages on the CPU: plain ones as the specification, and fast ones |
+//! | [`picture`] | frames in wire order to numbers and back |
+//! | [`formula`] | weights and frames from formulas, for tests |
 
+pub mod checkpoint;
+pub mod cpu;
 mod engine;
+pub mod formula;
+mod model;
+pub mod network;
+pub mod picture;
+mod weights;
 
+pub use checkpoint::CheckpointError;
 pub use engine::{Engine, EngineError, Precision, Settings};
+pub use model::Model;
+pub use weights::{Align, Blocks, Branch, Conv, Propagation, Spynet, Weights};

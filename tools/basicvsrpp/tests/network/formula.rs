@@ -1,0 +1,207 @@
+//! The cases whose weights and frames come from formulas: `tests/data/README.md`.
+
+use crate::{
+    difference::{Difference, floats},
+    recording::{Readable, Recording},
+};
+use basicvsrpp::{
+    Branch, Weights,
+    cpu::plain::{self, Plain, Planes},
+    formula, network,
+    picture::Output,
+};
+use rawstream::PixFmt;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::{fs, path::PathBuf};
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn manifest() -> Value {
+    serde_json::from_slice(&fs::read(data("manifest.json")).unwrap()).unwrap()
+}
+
+fn number(value: &Value) -> usize {
+    value.as_u64().unwrap() as usize
+}
+
+/// One case of the manifest.
+struct Case(Value);
+
+impl Case {
+    fn named(name: &str) -> Self {
+        let all = manifest();
+        Self(all["cases"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap().clone())
+    }
+
+    fn number(&self, key: &str) -> usize {
+        number(&self.0[key])
+    }
+
+    fn weights(&self) -> Weights {
+        let tensors = formula::tensors(self.number("mid_channels"), self.number("num_blocks"));
+        Weights::from_tensors(formula::by_name(tensors)).unwrap()
+    }
+
+    fn frames(&self) -> Vec<bytes::Bytes> {
+        let (w, h) = (self.number("width"), self.number("height"));
+        (0..self.number("frames")).map(|k| formula::frame(w, h, k)).collect()
+    }
+
+    /// Compares the stored samples of `what` with computed pictures, one for each stored entry.
+    fn compare(&self, what: &str, have: &[&Planes]) -> Difference {
+        let expected = self.0["expected"].as_array().unwrap().iter().find(|e| e["what"] == what).unwrap();
+        let want = floats(&fs::read(data(expected["file"].as_str().unwrap())).unwrap());
+        let axis = |name: &str, all: usize| -> Vec<usize> {
+            match &expected[name] {
+                Value::Null => (0..all).collect(),
+                axis => (0..number(&axis["count"]))
+                    .map(|k| number(&axis["first"]) + k * number(&axis["step"]))
+                    .collect(),
+            }
+        };
+        assert_eq!(have.len(), expected["frames"].as_array().unwrap().len(), "{what}");
+        let mut samples = Vec::new();
+        for planes in have {
+            for c in axis("channels", planes.channels) {
+                for y in axis("rows", planes.height) {
+                    let row = &planes.plane(c)[y * planes.width..][..planes.width];
+                    samples.extend(axis("cols", planes.width).into_iter().map(|x| row[x]));
+                }
+            }
+        }
+        Difference::of(&samples, &want)
+    }
+
+    /// Runs a backend on the case with unclipped output and compares the output, and the stages where they are stored.
+    fn check<B: Readable>(&self, backend: B) {
+        let mut recording = Recording::new(backend);
+        let (w, h) = (4 * self.number("width"), 4 * self.number("height"));
+        let frames = self.frames();
+        let mut enlarged = Vec::new();
+        network::enlarge(&mut recording, &frames, 0..frames.len(), &mut |bytes| {
+            enlarged.push(Planes { channels: 3, height: h, width: w, data: floats(bytes) });
+            Ok(())
+        })
+        .unwrap();
+
+        let all = manifest();
+        let limit = |name: &str| all["tolerances"]["fp32"][name].as_f64().unwrap();
+        let within = |what: &str, have: &[&Planes], limit: f64| {
+            let found = self.compare(what, have);
+            println!(
+                "{} {what}: {:.2e} of {limit:.0e}, {:.1} dB",
+                self.0["name"],
+                found.max_abs,
+                found.psnr()
+            );
+            assert!(found.max_abs <= limit, "{what}: {found:?}");
+            found
+        };
+        if self.0["expected"].as_array().unwrap().len() > 1 {
+            within("flow_backward", &recording.flows[0].iter().collect::<Vec<_>>(), limit("flow_max_abs"));
+            within("flow_forward", &recording.flows[1].iter().collect::<Vec<_>>(), limit("flow_max_abs"));
+            // Frames are first visited from the last on.
+            within("feat_extract", &[recording.spatial.last().unwrap()], limit("feature_max_abs"));
+            let aligned = &recording.aligned[Branch::Backward1 as usize];
+            within("aligned_backward_1", &[&aligned[0], &aligned[1]], limit("feature_max_abs"));
+            for branch in Branch::ALL {
+                within(branch.name(), &recording.in_frame_order(branch), limit("feature_max_abs"));
+            }
+        }
+        let found = within("output", &enlarged.iter().collect::<Vec<_>>(), limit("output_max_abs"));
+        assert!(found.psnr() >= limit("output_psnr_db_min"), "{} dB", found.psnr());
+        for (k, picture) in enlarged.iter().enumerate() {
+            for c in 0..3 {
+                let mean = |f: fn(f64) -> f64| {
+                    let plane = picture.plane(c);
+                    plane.iter().map(|&v| f(v.into())).sum::<f64>() / plane.len() as f64
+                };
+                let off = |key: &str, have: f64| {
+                    let off = (have - self.0[key][k][c].as_f64().unwrap()).abs();
+                    assert!(
+                        off <= limit("output_mean_abs"),
+                        "{key} of frame {k}, plane {c}: off by {off:.1e}"
+                    );
+                };
+                off("output_mean", mean(|v| v));
+                off("output_mean_square", mean(|v| v * v));
+            }
+        }
+    }
+
+    fn check_plain(&self) {
+        let weights = self.weights();
+        let input = PixFmt::named("rgb24").unwrap();
+        let (width, height) = (self.number("width"), self.number("height"));
+        self.check(Plain { weights: &weights, width, height, input, output: Output::Float });
+    }
+}
+
+#[test]
+fn weights_and_frames_are_the_fixtures() {
+    let hex = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
+    let all = manifest();
+    for net in all["nets"].as_array().unwrap() {
+        let mut every = Sha256::new();
+        let mut table = String::new();
+        for (name, tensor) in formula::tensors(number(&net["mid_channels"]), number(&net["num_blocks"])) {
+            let bytes: Vec<u8> = tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let shape: Vec<_> = tensor.shape.iter().map(|n| n.to_string()).collect();
+            let (first, whole) = (hex(&bytes[..bytes.len().min(32)]), hex(&bytes));
+            table += &format!("{name}\t{}\t{}\t{}\n", shape.join(","), &first[..16], &whole[..16]);
+            every.update(&bytes);
+        }
+        assert!(
+            table == fs::read_to_string(data(net["table"].as_str().unwrap())).unwrap(),
+            "{}",
+            net["name"]
+        );
+        assert_eq!(format!("{:x}", every.finalize()), net["sha256_all"].as_str().unwrap());
+    }
+    for case in all["cases"].as_array().unwrap() {
+        let case = Case(case.clone());
+        assert_eq!(hex(&case.frames().concat()), case.0["input_sha256"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn plain_main_case() {
+    Case::named("c16b1-72x64-t4").check_plain();
+}
+
+#[test]
+fn plain_odd_size() {
+    Case::named("c16b1-69x67-t3").check_plain();
+}
+
+#[test]
+fn plain_two_frames_three_channels_in_a_group() {
+    Case::named("c24b2-64x64-t2").check_plain();
+}
+
+/// What the offset convolutions of `backward_1` give at its second and third visit. They are inside the alignment,
+/// so the recurrence is done by hand here.
+#[test]
+fn plain_offsets() {
+    let case = Case::named("c16b1-72x64-t4");
+    let weights = case.weights();
+    let (width, height) = (case.number("width"), case.number("height"));
+    let input = PixFmt::named("rgb24").unwrap();
+    let mut recording =
+        Recording::new(Plain { weights: &weights, width, height, input, output: Output::Float });
+    network::enlarge(&mut recording, &case.frames(), 0..1, &mut |_| Ok(())).unwrap();
+    let align = &weights.branches[Branch::Backward1 as usize].align;
+    let visited = &recording.features[Branch::Backward1 as usize];
+    let spatial = |frame: usize| &recording.spatial[3 - frame];
+    let flow = |frame: usize| &recording.flows[0][frame];
+    let zeros = |channels| Planes::zeros(channels, height, width);
+    let second = plain::offsets(align, spatial(2), [&visited[0], &zeros(16)], [flow(2), &zeros(2)]);
+    let mut two_steps = plain::warp_zeros(flow(2), flow(1));
+    two_steps.data.iter_mut().zip(&flow(1).data).for_each(|(a, b)| *a += b);
+    let third = plain::offsets(align, spatial(1), [&visited[1], &visited[0]], [flow(1), &two_steps]);
+    let found = case.compare("offset_raw_backward_1", &[&second, &third]);
+    assert!(found.max_abs <= 1e-4, "{found:?}");
+}
