@@ -5,7 +5,7 @@
 
 use half::{bf16, f16};
 use pytorch_reader::{DType, FileFormat, PickleValue, PytorchReader};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
@@ -235,23 +235,27 @@ fn to_json(value: &PickleValue) -> Value {
 fn pytorch_reason(e: &pytorch_reader::PytorchError, bytes: u64) -> String {
     use pytorch_reader::PytorchError::{InvalidFormat, Zip};
     match e {
-        InvalidFormat(_) if !e.to_string().contains("extends beyond") => format!("not a checkpoint: {e}"),
-        InvalidFormat(why) => format!("truncated at {bytes} bytes: {why}"),
+        InvalidFormat(why) if why.contains("extends beyond") => format!("truncated at {bytes} bytes: {why}"),
+        InvalidFormat(why) => format!("not a checkpoint: {why}"),
         Zip(why) => format!("truncated at {bytes} bytes or damaged: {why}"),
         other => other.to_string(),
     }
 }
 
-fn safetensors_reason(e: &safetensors::SafeTensorError, bytes: &[u8]) -> String {
-    use safetensors::SafeTensorError::MetadataIncompleteBuffer;
-    let length = bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-    match e {
-        MetadataIncompleteBuffer => {
-            format!(
-                "truncated: {} bytes, its header of {length} bytes speaks of more or of less tensor data",
-                bytes.len()
-            )
+fn safetensors_reason(e: &SafeTensorError, bytes: &[u8]) -> String {
+    match (e, safetensors_length(bytes)) {
+        (SafeTensorError::MetadataIncompleteBuffer, Some(whole)) => {
+            format!("truncated: {} bytes of {whole}", bytes.len())
         }
-        other => format!("not a safetensors file: {other}"),
+        _ => format!("not a safetensors file: {e}"),
     }
+}
+
+/// The length that a safetensors file should have by its header.
+fn safetensors_length(bytes: &[u8]) -> Option<u64> {
+    let length = u64::from_le_bytes(*bytes.first_chunk()?);
+    let header = bytes.get(8..)?.get(..usize::try_from(length).ok()?)?;
+    let header: Map<String, Value> = serde_json::from_slice(header).ok()?;
+    let data = header.values().filter_map(|t| t["data_offsets"][1].as_u64()).max()?;
+    data.checked_add(8)?.checked_add(length)
 }

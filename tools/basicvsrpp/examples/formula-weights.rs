@@ -1,0 +1,37 @@
+//! Writes a small checkpoint whose weights come from formulas, for tests and for trying the pipeline without a
+//! trained network: `formula-weights FILE [CHANNELS BLOCKS] [--without-residue]`.
+//!
+//! What the network makes of a picture means nothing, unless `--without-residue` is given: then its last layer is
+//! zero and what comes out is its bilinear base.
+
+use basicvsrpp::formula;
+use std::{env, fs, process::ExitCode};
+
+fn main() -> ExitCode {
+    let (flags, args): (Vec<_>, Vec<_>) = env::args().skip(1).partition(|arg| arg.starts_with("--"));
+    let sizes: Result<Vec<usize>, _> = args.iter().skip(1).map(|n| n.parse()).collect();
+    let (file, channels, blocks) = match (&args[..], sizes.as_deref()) {
+        ([file], _) => (file, 16, 1),
+        ([file, _, _], Ok(&[channels, blocks])) if channels % 8 == 0 && channels > 0 => {
+            (file, channels, blocks)
+        }
+        _ => {
+            eprintln!(
+                "usage: formula-weights FILE [CHANNELS BLOCKS] [--without-residue]; CHANNELS: a multiple of 8"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    let (tensors, what) = if flags.iter().any(|flag| flag == "--without-residue") {
+        (formula::tensors_without_residue(channels, blocks), "last layer zero: gives the bilinear base")
+    } else {
+        (formula::tensors(channels, blocks), "pseudo-random weights: gives nothing to look at")
+    };
+    match fs::write(file, formula::safetensors(&tensors, what)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("formula-weights: {file}: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
