@@ -28,8 +28,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     fn new(kind: Kind, object: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        // One line, whatever a library or a child had to say.
-        let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // One line, whatever a library or a child had to say, and in the system's words, not in Rust's.
+        let line =
+            |text: String| without_number(&text.split_whitespace().collect::<Vec<_>>().join(" ")).to_owned();
         Self { kind, object: line(object.to_string()), reason: line(reason.to_string()) }
     }
 
@@ -107,9 +108,12 @@ impl std::error::Error for Error {}
 
 /// The system's words for an error, without Rust's ` (os error 28)`.
 pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
+    without_number(&error.to_string()).to_owned()
+}
+
+fn without_number(text: &str) -> &str {
     match text.rfind(" (os error ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+        Some(at) if text.ends_with(')') => &text[..at],
+        _ => text,
     }
 }
