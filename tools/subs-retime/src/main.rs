@@ -1,2 +1,5 @@
 //! The process around the library: see `lib.rs`.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    cli::main::<subs_retime::Args>()
+}

@@ -8,4 +8,4 @@ mod rational;
 mod retime;
 
 pub use rational::{ParseRationalError, Rational, Spoken};
-pub use retime::Retime;
+pub use retime::{Retime, TickMap};

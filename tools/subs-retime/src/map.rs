@@ -1,0 +1,76 @@
+//! The map of a run, as the fields of a file need it.
+
+use crate::field::{Field, Role};
+use timebase::{Rational, Retime, TickMap};
+
+/// How times change: `time * ratio + shift`, each rounded once to a tick of its field.
+#[derive(Clone, Copy, Debug)]
+pub struct Map {
+    /// Scales instants and shifts them.
+    pub instants: Retime,
+    /// Frames a second before, for formats that count the film's frames and do not say.
+    pub frame_rate: Rational,
+}
+
+/// A [`Map`] at work: factors for the clocks met so far. A file has one or two.
+pub struct Mapper {
+    map: Map,
+    known: Vec<(Rational, Rational, bool, TickMap)>,
+}
+
+impl Mapper {
+    /// Nothing met so far.
+    pub const fn new(map: Map) -> Self {
+        Self { map, known: Vec::new() }
+    }
+
+    /// What a field says after the map.
+    ///
+    /// Errors: the time does not fit 64 bits, or a shift puts before zero what was not.
+    pub fn ticks(&mut self, field: &Field) -> Result<i64, String> {
+        let ratio = self.map.instants.ratio();
+        let too_long = || "a time that is too long".to_owned();
+        let (ticks, clock) = (field.ticks, field.clock);
+        match field.role {
+            Role::Instant => {
+                let mapped = self.mapped(ticks, clock, clock, true)?;
+                if mapped < 0 && ticks >= 0 { Err("shifted to before zero".to_owned()) } else { Ok(mapped) }
+            }
+            Role::Decode => Ok(self.mapped(ticks, clock, clock, true)?.max(ticks.min(0))),
+            Role::Duration => self.mapped(ticks, clock, clock, false),
+            Role::After(before) => {
+                let end = ticks.checked_add(before).ok_or_else(too_long)?;
+                Ok(self.mapped(end, clock, clock, false)? - self.mapped(before, clock, clock, false)?)
+            }
+            Role::Frame => {
+                let slower = clock.checked_div(ratio).ok_or_else(too_long)?;
+                let mapped = self.mapped(ticks, clock, slower, true)?;
+                if mapped < 0 && ticks >= 0 {
+                    Err("shifted to before the first frame".to_owned())
+                } else {
+                    Ok(mapped)
+                }
+            }
+            Role::FrameRate => {
+                self.map.instants.inverse().and_then(|map| map.ticks(ticks)).ok_or_else(too_long)
+            }
+        }
+    }
+
+    /// `ticks` of the clock `from` on the clock `to`.
+    fn mapped(&mut self, ticks: i64, from: Rational, to: Rational, instant: bool) -> Result<i64, String> {
+        let too_long = || "a time that is too long".to_owned();
+        let known = self.known.iter().find(|k| (k.0, k.1, k.2) == (from, to, instant)).map(|k| k.3);
+        let factors = match known {
+            Some(factors) => factors,
+            None => {
+                let shift =
+                    if instant { self.map.instants } else { self.map.instants.shifted(Rational::whole(0)) };
+                let factors = shift.clocks(from, to).ok_or_else(too_long)?;
+                self.known.push((from, to, instant, factors));
+                factors
+            }
+        };
+        factors.ticks(ticks).ok_or_else(too_long)
+    }
+}
