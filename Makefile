@@ -1,0 +1,181 @@
+# Storage Diet: each way to keep a film's intermediate files from eating the disk is one target, and each target is one
+# shell pipeline of the five tools and ffmpeg. `make help` lists them; `make -n option4 SRC=film.mkv` prints one.
+
+SHELL         := bash
+.SHELLFLAGS   := -o pipefail -euc
+.ONESHELL:
+$(if $(V),,.SILENT:)
+.DEFAULT_GOAL := help
+HERE          := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+
+# What to make of what.
+SRC      =#                   the film: a PAL DVD remux, 25 frames a second
+OUT      = out#               each option makes a folder of its name in it
+WEIGHTS  = builtin#           BasicVSR++ checkpoint: a .pth or .safetensors file, or builtin
+START    = 0#                 first film frame
+FRAMES   =#                   how many; empty: to the film's end
+KEEP     =#                   1: the mezzanines stay
+
+# The picture.
+SCALE    = sar#               square pixels by the film's own aspect, or WxH
+CROP     = none#              W:H:X:Y in the scaled picture; auto: what `deint-crop --analyze` finds
+WINDOW   = 96#                frames that sr-window emits per window
+OVERLAP  = 8#                 and those on either side that it computes and throws away
+DEVICE   = auto#              auto, cpu, cuda, cuda:0,1
+HEIGHT   = 1440#              of the finished film; the width follows
+
+# The encoders.
+PRESET   = slow
+TUNE     = grain
+CRF      = 16
+MEZZ     = nvenc#             option3's encoder; x265 where there is no NVENC
+QP       = 18#                of option3's mezzanine
+AUDIO    = pitch-kept#        or pitch-lowered, which undoes the PAL speed-up
+
+# The job.
+SEGMENT  = 10min#             length of one segment
+MAX_DISK =#                   hard limit on the segments' folder, such as 60GB
+JOBS     = 1#                 segments encoded at once
+
+PREFIX   = /usr/local
+BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
+
+settings := SRC WEIGHTS START FRAMES KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
+export settings $(settings) OUT
+export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
+
+# The stages. END, FIRST and NEXT are frames of the film: where it ends, the first that sr-window reads, the first that
+# it emits; PREPARED and ENLARGED are picture sizes. `begin` finds them all.
+ffmpeg   = ffmpeg -hide_banner -loglevel error -nostdin -y
+decode   = $(ffmpeg) -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
+prepare  = deint-crop --scale $(SCALE) --crop $$CROP --start $$FIRST --expect-frames $$END $(call report,deint-crop)
+enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT \
+             --expect-frames $$((END - FIRST)) $(call report,sr-window)
+network  = --weights "$$WEIGHTS" --device $(DEVICE) --window $(WINDOW) --overlap $(OVERLAP)
+retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
+whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
+sink     = seg-sink --dir segments --resume --segment $(SEGMENT) --jobs $(JOBS) $(if $(MAX_DISK),--max-disk $(MAX_DISK)) \
+             $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv
+rgb48    = --pix-fmt rgb48le --rate 25
+report   = --report reports/$(1).json
+
+# ffmpeg's part. $(1) is a picture size or a file; `{size}`, `{in}` and the like are filled in by seg-sink.
+bt709    = -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv
+raw      = -f rawvideo -s $(1) -pix_fmt $(2) -r $(3) -i -
+rgb      = $(ffmpeg) $(call raw,$(1),rgb48le,25) -vf format=gbrp16le,zscale=matrix=709:range=limited
+prores   = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v $(2) $(bt709)
+intra    = $(rgb) $(intra-$(MEZZ)) $(bt709)
+intra-nvenc = -pix_fmt p010le -c:v hevc_nvenc -profile:v main10 -preset p5 -tune hq -rc constqp -qp $(QP) -g 1 -bf 0
+intra-x265  = -pix_fmt yuv420p10le -c:v libx265 -preset fast -x265-params qp=$(QP):keyint=1:log-level=error
+x265     = -c:v libx265 -preset $(PRESET) -tune $(TUNE) -crf $(CRF) -pix_fmt yuv420p10le \
+             -x265-params $(x265-params) $(bt709)
+x265-params = aq-mode=3:aq-strength=0.8:rc-grain=1:keyint=48:min-keyint=24:open-gop=0:frame-threads=3:log-level=error
+read-rgb = $(ffmpeg) -i $(1) -vf zscale=matrixin=709:rangein=limited:matrix=gbr:range=full,format=gbrp16le \
+             -pix_fmt rgb48le -f rawvideo -
+read-yuv = $(ffmpeg) -i $(1) -strict -1 -f yuv4mpegpipe -
+
+lt       = 1
+standard = 2
+
+define begin
+. $(HERE)/scripts/job
+begin $@
+endef
+
+##@ A film: make option5 SRC=film.mkv OUT=dir WEIGHTS=file
+
+option0: tools ## ProRes 422 on the disk before and after sr-window
+	$(begin)
+	$(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) pre.mov
+	$(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	finish
+
+option1: tools ## as option0, with ProRes LT before sr-window
+	$(begin)
+	$(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) pre.mov
+	$(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	finish
+
+option2: tools ## as option0, with nothing on the disk before sr-window
+	$(begin)
+	$(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	finish
+
+option3: tools ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr-window
+	$(begin)
+	$(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) mezz.mkv
+	$(call read-yuv,mezz.mkv) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	finish
+
+option4: tools ## straight to x265, no mezzanine; segments only so that it can be resumed
+	$(begin)
+	$(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole) |
+	$(sink) --final '$(ffmpeg) $(call raw,{size},{pix_fmt},{rate}) $(x265) {out}'
+	finish
+
+option5: tools ## ProRes 422 in segments: each is encoded, proved and deleted
+	$(begin)
+	$(decode) | $(prepare) | $(enlarge) |
+	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
+	finish
+
+recommended: tools ## options 0, 1 and 5 together
+	$(begin)
+	[ -e pre.mov ] || $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part
+	[ -e pre.mov ] || mv pre.part pre.mov
+	$(call read-rgb,pre.mov) | $(enlarge) |
+	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
+	finish
+
+# A finished mezzanine segment, slowed and encoded; seg-sink runs it without a shell of its own.
+final = bash -o pipefail -c "$(call read-yuv,\"\$$0\") | $(retime) --expect-frames {frames} | $(ffmpeg) -i - $(x265) \"\$$1\"" {in} {out}
+
+tight: option3 ## where the disk is small: option3
+direct: option4 ## where the disk matters more than the clock: option4
+
+resume: tools ## go on with what was interrupted in OUT
+	$(HERE)/scripts/resume
+
+##@ About a film
+
+plan: tools ## what every option would take of disk and time, from samples of the film
+	$(HERE)/scripts/storage-plan
+verify: tools ## prove the films in OUT: frames, decode, and every stream's end on the one clock
+	for film in $(OUT)/*/film.mkv; do $(HERE)/scripts/verify-film "$$SRC" "$$film"; done
+subs: tools ## bitmap subtitles to text at 25 frames a second: SRC=film.mkv LANG=eng
+	$(HERE)/scripts/subs-ocr
+
+##@ The tools
+
+build: ## compile the five tools
+	cargo build --release --workspace --bins
+tools: $(if $(filter $(HERE)/target/release,$(BIN)),build)
+demo: ## set up, build, and make two small films
+	scripts/setup
+	$(MAKE) build
+	scripts/demo
+check: ## everything a change must pass
+	scripts/setup check
+	scripts/check
+lint: ## formatting, clippy, shellcheck, manual pages
+	scripts/lint
+bench: build ## each tool beside what it replaces, in one run
+	scripts/bench
+man: ## read the system's manual page
+	man -l man/storage-diet.7
+clean: ## remove what was built
+	cargo clean
+	rm -rf out
+
+install: build ## PREFIX=/usr/local, DESTDIR=
+	scripts/install
+uninstall:
+	scripts/install --remove
+
+help: ## this list
+	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(HERE)/Makefile
+
+.PHONY: $(shell sed -n 's/^\([a-z0-9]*\):.*/\1/p' $(HERE)/Makefile)
