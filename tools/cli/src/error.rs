@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Torn,
     /// SIGPIPE.
     BrokenPipe,
+    /// That signal, after what could be saved was saved.
+    Stopped(i32),
 }
 
 /// A failure: what it happened to, and why. Printed as `tool: object: reason`.
@@ -54,6 +56,17 @@ impl Error {
         Self::new(Kind::BrokenPipe, "<stdout>", "broken pipe")
     }
 
+    /// A signal asked for the end, and what could be saved was saved: the process ends by that signal.
+    pub fn stopped(signal: i32, reason: impl fmt::Display) -> Self {
+        let name = nix::sys::signal::Signal::try_from(signal);
+        Self::new(Kind::Stopped(signal), name.map_or_else(|_| signal.to_string(), |s| s.to_string()), reason)
+    }
+
+    /// The signal of [`Error::stopped`].
+    pub fn signal(&self) -> Option<i32> {
+        if let Kind::Stopped(signal) = self.kind { Some(signal) } else { None }
+    }
+
     /// Why a write to standard output failed.
     pub fn stdout(error: &io::Error) -> Self {
         match error.kind() {
@@ -84,6 +97,7 @@ impl Error {
             Kind::Usage => 2,
             Kind::Torn => 3,
             Kind::BrokenPipe => 128 + 13,
+            Kind::Stopped(signal) => 128 + signal as u8,
         }
     }
 
@@ -94,6 +108,7 @@ impl Error {
             Kind::Usage => "usage",
             Kind::Torn => "torn",
             Kind::BrokenPipe => "broken_pipe",
+            Kind::Stopped(_) => "signal",
         }
     }
 }

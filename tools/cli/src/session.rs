@@ -133,6 +133,11 @@ impl Session {
         locked(&self.facts).insert(name.into(), value.into());
     }
 
+    /// Frames that came in so far, and their bytes.
+    pub fn taken_in(&self) -> (u64, u64) {
+        (self.frames_in.load(Relaxed), self.bytes_in.load(Relaxed))
+    }
+
     /// Frames that left so far.
     pub fn frames_out(&self) -> u64 {
         self.frames_out.load(Relaxed)
@@ -196,7 +201,15 @@ pub fn main<T: Tool>() -> ExitCode {
         return printed(&String::from_utf8_lossy(&script), T::NAME);
     }
     let code = process(tool, &args);
-    if code == Error::broken_pipe().exit_code() { die_of_sigpipe() } else { ExitCode::from(code) }
+    match code {
+        141 => die_of_sigpipe(),
+        128.. => {
+            // As the shell expects of a process that a signal stopped.
+            let _ = emulate_default_handler(i32::from(code) - 128);
+            ExitCode::from(code)
+        }
+        _ => ExitCode::from(code),
+    }
 }
 
 /// Help, version and completions, on standard output.
