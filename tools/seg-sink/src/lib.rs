@@ -1,1 +1,33 @@
-//! frames in; a finished, verified film out; never more than a bounded amount of disk.
+//! Frames in; a finished, verified film out; never more than a bounded amount of disk.
+//!
+//! The film is cut into segments of equal length. The [`intake`](run) gives each segment's frames to a command: to
+//! `--mezz`, which writes a mezzanine chunk that `--final` then reads, or straight to `--final`. What a command wrote
+//! counts once it is *proved* (its frames counted, decoded), and only what is proved is written down in the
+//! [journal](journal). A mezzanine is deleted when the segment made of it is proved. At the end the segments are
+//! joined, and the film is proved like everything else.
+//!
+//! The order in which things reach the disk is the same for every chunk and for the film: written under a temporary
+//! name, proved, `fsync`ed, entered in the journal, renamed. So at any moment what the journal says and what lies on
+//! the disk together tell where the job stands; [`state`] lists what follows from each way in which they can differ.
+
+mod args;
+mod child;
+mod control;
+mod disk;
+mod durable;
+mod event;
+mod folder;
+mod join;
+mod journal;
+mod proof;
+mod run;
+mod settings;
+mod state;
+mod status;
+mod template;
+
+pub use args::{Length, SegSink};
+pub use journal::{Chunk, Film, Record, Stage, StreamFacts};
+pub use proof::Verify;
+pub use settings::Settings;
+pub use template::{Fields, Template};

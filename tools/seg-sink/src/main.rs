@@ -1,2 +1,7 @@
 //! The process around the library: see `lib.rs`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main::<seg_sink::SegSink>()
+}

@@ -1,0 +1,136 @@
+//! The job's folder: where each thing lies.
+//!
+//! ```text
+//! DIR/journal.jsonl             what has been proved
+//! DIR/lock                      held by the process at work
+//! DIR/mezz/000015000.mkv        a chunk, named by the film frame it begins with
+//! DIR/final/000015000.part.mkv  one that is not proved yet
+//! DIR/log/final-000015000.log   what its command said
+//! ```
+
+use crate::{durable, journal::Stage};
+use cli::{Error, Result};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Where a job lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+const PARTS: [&str; 3] = ["mezz", "final", "log"];
+
+impl Folder {
+    /// The folder, which must be there.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let root = fs::canonicalize(root).map_err(|e| Error::failed(root.display(), cli::reason(&e)))?;
+        if !root.is_dir() {
+            return Err(Error::failed(root.display(), "is not a folder"));
+        }
+        Ok(Self { root })
+    }
+
+    /// The folder and those in it, made where they are missing.
+    pub(crate) fn create(root: &Path) -> Result<Self> {
+        let failed = |e: io::Error| Error::failed(root.display(), cli::reason(&e));
+        fs::create_dir_all(root).map_err(failed)?;
+        let folder = Self::open(root)?;
+        durable::sync_name(&folder.root).map_err(failed)?;
+        for part in PARTS {
+            durable::create_folder(&folder.root.join(part)).map_err(failed)?;
+        }
+        Ok(folder)
+    }
+
+    /// True when there is anything in it that a job left.
+    pub(crate) fn is_used(root: &Path) -> bool {
+        fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("journal.jsonl")
+    }
+
+    /// The list of segments for joining.
+    pub(crate) fn segment_list(&self) -> PathBuf {
+        self.root.join("segments.ffconcat")
+    }
+
+    /// The one process at work holds this until it ends, however it ends.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.root.join("lock");
+        let failed = |e: &io::Error| Error::failed(path.display(), cli::reason(e));
+        let file = File::create(&path).map_err(|e| failed(&e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::failed(self.root.display(), "another seg-sink is at work here"))
+            }
+            Err(TryLockError::Error(e)) => Err(failed(&e)),
+        }
+    }
+
+    /// A proved chunk. Relative to the root where `ffconcat` lists need it.
+    pub(crate) fn chunk_name(stage: Stage, first_frame: u64) -> String {
+        format!("{}/{first_frame:09}.mkv", stage.name())
+    }
+
+    pub(crate) fn chunk(&self, stage: Stage, first_frame: u64) -> PathBuf {
+        self.root.join(Self::chunk_name(stage, first_frame))
+    }
+
+    /// The same, not proved yet.
+    pub(crate) fn part(&self, stage: Stage, first_frame: u64) -> PathBuf {
+        self.root.join(format!("{}/{first_frame:09}.part.mkv", stage.name()))
+    }
+
+    pub(crate) fn log(&self, stage: Stage, first_frame: u64) -> PathBuf {
+        self.root.join(format!("log/{}-{first_frame:09}.log", stage.name()))
+    }
+
+    /// Bytes of everything in it: what `du` counts, or the files' lengths where those are more.
+    pub(crate) fn bytes(&self) -> u64 {
+        bytes_below(&self.root)
+    }
+
+    /// The files in a stage's folder.
+    pub(crate) fn files(&self, stage: Stage) -> io::Result<Vec<PathBuf>> {
+        match fs::read_dir(self.root.join(stage.name())) {
+            Ok(entries) => entries.map(|e| Ok(e?.path())).collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// A file that vanishes meanwhile counts nothing.
+fn bytes_below(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = path.symlink_metadata() else { return 0 };
+    let own = meta.len().max(meta.blocks() * 512);
+    let within = if meta.is_dir() {
+        fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| bytes_below(&e.path())).sum())
+    } else {
+        0
+    };
+    own + within
+}
+
+/// The temporary name beside a file: `film.part.mkv` for `film.mkv`, so that the ending still names the format.
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    name.push(".part");
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    path.with_file_name(name)
+}

@@ -1,0 +1,209 @@
+//! Proof that a file holds the frames it should: counted by its container, or decoded to the end.
+
+use crate::{
+    child::{self, Failure},
+    control::{Control, Stop},
+    journal::StreamFacts,
+    settings::hex,
+    state::checksum,
+};
+use sha2::{Digest, Sha256};
+use std::{path::Path, str::FromStr};
+use timebase::Rational;
+
+/// What a file must pass before it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Its container has the right number of frames, at the right times.
+    Count,
+    /// And every one of them decodes.
+    Decode,
+}
+
+impl FromStr for Verify {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "count" => Ok(Self::Count),
+            "decode" => Ok(Self::Decode),
+            _ => Err("unknown verification; there are count and decode".into()),
+        }
+    }
+}
+
+/// What was found in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) bytes: u64,
+    pub(crate) crc: u32,
+    pub(crate) stream: StreamFacts,
+    /// Hashes of the decoded frames, in the order of display, where it was decoded.
+    pub(crate) hashes: Option<Vec<String>>,
+}
+
+/// SHA-256 over the hashes of decoded frames.
+pub(crate) fn digest(hashes: &[String]) -> String {
+    let mut digest = Sha256::new();
+    for hash in hashes {
+        digest.update(hash);
+        digest.update("\n");
+    }
+    hex(&digest.finalize())
+}
+
+/// The programs that prove; they are looked for before the first frame.
+pub(crate) fn find_tools() -> cli::Result<()> {
+    for tool in ["ffmpeg", "ffprobe"] {
+        child::find(tool).map_err(|e| cli::Error::failed(tool, e))?;
+    }
+    Ok(())
+}
+
+fn words(text: &[&str]) -> Vec<String> {
+    text.iter().map(|w| (*w).to_owned()).collect()
+}
+
+/// Proves that `path` holds exactly `frames` frames, evenly spaced in time from the first on.
+pub(crate) fn prove(path: &Path, frames: u64, verify: Verify, control: &Control) -> Result<Found, Failure> {
+    let wrong = Failure::Command;
+    let file = path.to_string_lossy();
+    let bytes = path.metadata().map_err(|e| wrong(format!("wrote no file: {}", cli::reason(&e))))?.len();
+    let stream = count(&file, frames, control)?;
+    let hashes = match verify {
+        Verify::Count => None,
+        Verify::Decode => Some(decode(&file, frames, control)?),
+    };
+    let crc = checksum(path).map_err(|e| wrong(cli::reason(&e)))?;
+    Ok(Found { bytes, crc, stream, hashes })
+}
+
+/// The container's word: packets and their times.
+fn count(file: &str, frames: u64, control: &Control) -> Result<StreamFacts, Failure> {
+    let entries = "packet=pts:stream=codec_name,width,height,pix_fmt,r_frame_rate,time_base,color_range,color_space,\
+                   color_transfer,color_primaries";
+    let argv = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        entries,
+        "-of",
+        "compact",
+        file,
+    ];
+    let mut times = Vec::new();
+    let mut untimed = 0u64;
+    let mut stream = String::new();
+    child::read_lines(&words(&argv), control, Stop::Abort, |line| {
+        if let Some(packet) = line.strip_prefix("packet|") {
+            match packet.split('|').find_map(|f| f.strip_prefix("pts=")).and_then(|t| t.parse::<i64>().ok()) {
+                Some(time) => times.push(time),
+                None => untimed += 1,
+            }
+        } else if let Some(facts) = line.strip_prefix("stream|") {
+            stream = facts.to_owned();
+        }
+    })?;
+    let wrong = |text: String| Err(Failure::Command(text));
+    let found = times.len() as u64 + untimed;
+    if found != frames {
+        return wrong(format!("has {found} frames, not {frames}"));
+    }
+    if untimed > 0 {
+        return wrong(format!("has {untimed} frames without a time stamp"));
+    }
+    let field = |name: &str| {
+        let value = stream.split('|').filter_map(|f| f.split_once('=')).find(|(n, _)| *n == name)?.1;
+        (value != "unknown" && value != "N/A").then(|| value.to_owned())
+    };
+    let number = |name: &str| field(name).and_then(|v| v.parse().ok()).unwrap_or(0);
+    let facts = StreamFacts {
+        codec_name: field("codec_name").unwrap_or_default(),
+        width: number("width"),
+        height: number("height"),
+        pix_fmt: field("pix_fmt").unwrap_or_default(),
+        r_frame_rate: field("r_frame_rate").unwrap_or_default(),
+        color_range: field("color_range"),
+        color_space: field("color_space"),
+        color_transfer: field("color_transfer"),
+        color_primaries: field("color_primaries"),
+    };
+    let rate =
+        |text: Option<String>| text.and_then(|t| t.parse::<Rational>().ok()).filter(|r| r.is_positive());
+    let (Some(fps), Some(tick)) = (rate(field("r_frame_rate")), rate(field("time_base"))) else {
+        return wrong("has no frame rate".into());
+    };
+    times.sort_unstable();
+    match uneven(&times, fps, tick) {
+        Some(at) => wrong(format!("frame {at} is not at its time at {} frames a second", fps.fraction())),
+        None => Ok(facts),
+    }
+}
+
+/// The first frame that is not where `fps` puts it, to within one tick, or not after the one before it.
+fn uneven(times: &[i64], fps: Rational, tick: Rational) -> Option<usize> {
+    let first = *times.first()?;
+    let fits = |n: usize, time: i64| {
+        // |(time - first) * tick - n / fps| <= tick, in whole numbers.
+        let is = i128::from(time - first) * i128::from(tick.num()) * i128::from(fps.num());
+        let want = n as i128 * i128::from(fps.den()) * i128::from(tick.den());
+        (is - want).abs() <= i128::from(tick.num()) * i128::from(fps.num())
+    };
+    let rising = |n: usize| n == 0 || times[n] > times[n - 1];
+    (0..times.len()).find(|&n| !rising(n) || !fits(n, times[n]))
+}
+
+/// The decoder's word: a hash of every frame.
+fn decode(file: &str, frames: u64, control: &Control) -> Result<Vec<String>, Failure> {
+    let argv = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-nostdin",
+        "-xerror",
+        "-i",
+        file,
+        "-map",
+        "0:v:0",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "framehash",
+        "-hash",
+        "murmur3",
+        "-",
+    ];
+    let mut hashes = Vec::new();
+    child::read_lines(&words(&argv), control, Stop::Abort, |line| {
+        if !line.starts_with('#') {
+            hashes.extend(line.rsplit(',').next().map(|hash| hash.trim().to_owned()));
+        }
+    })?;
+    let found = hashes.len() as u64;
+    if found == frames {
+        Ok(hashes)
+    } else {
+        Err(Failure::Command(format!("decodes to {found} frames, not {frames}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_held_to_the_rate() {
+        let (fps, tick) = (Rational::whole(24), Rational::new(1, 1000).unwrap());
+        let rounded: Vec<i64> = (0..1000).map(|n| (n * 1000 + 12) / 24).collect();
+        assert_eq!(uneven(&rounded, fps, tick), None);
+        assert_eq!(uneven(&[7, 49, 90, 132], fps, tick), None);
+        assert_eq!(uneven(&[0, 42, 42], fps, tick), Some(2));
+        assert_eq!(uneven(&[0, 42, 125], fps, tick), Some(2));
+        let pal: Vec<i64> = (0..1000).map(|n| n * 40).collect();
+        assert_eq!(uneven(&pal, fps, tick), Some(1));
+        assert_eq!(uneven(&[], fps, tick), None);
+    }
+}

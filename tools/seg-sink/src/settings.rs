@@ -1,0 +1,94 @@
+//! What decides the film's bytes; a job goes on only with the settings it was begun with.
+
+use crate::template::Template;
+use cli::Size;
+use rawstream::{Container, PixFmt, VideoFormat};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use timebase::Rational;
+
+/// The settings of a job. Everything else (`--jobs`, `--max-disk`, `--verify`, …) may change from run to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// seg-sink's own version.
+    pub version: String,
+    /// `raw` or `y4m`: how frames reach the commands.
+    pub format: String,
+    /// The YUV4MPEG2 header line that each command reads first; empty for raw video.
+    pub header: String,
+    /// `WxH`.
+    pub size: String,
+    /// ffmpeg's name.
+    pub pix_fmt: String,
+    /// Frames a second of the input, `N/D`.
+    pub rate: String,
+    /// Frames of a full segment.
+    pub segment_frames: u64,
+    /// `--mezz`.
+    pub mezz: Option<Template>,
+    /// `--final`.
+    #[serde(rename = "final")]
+    pub final_: Template,
+}
+
+/// The geometry that the commands' places are filled with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) size: Size,
+    pub(crate) pix_fmt: PixFmt,
+    pub(crate) rate: Rational,
+}
+
+impl Settings {
+    /// The settings of a stream of that format.
+    pub(crate) fn new(
+        (container, format): (Container, &VideoFormat),
+        rate: Rational,
+        segment_frames: u64,
+        (mezz, final_): (Option<Template>, Template),
+    ) -> std::io::Result<Self> {
+        let mut header = Vec::new();
+        rawstream::FrameWriter::new(&mut header, container, format)?;
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            format: container.to_string(),
+            header: String::from_utf8_lossy(&header).trim_end().into(),
+            size: format!("{}x{}", format.width, format.height),
+            pix_fmt: format.pix_fmt.to_string(),
+            rate: rate.fraction(),
+            segment_frames,
+            mezz,
+            final_,
+        })
+    }
+
+    /// The geometry in types; `None` for a journal that was written by hand.
+    pub(crate) fn geometry(&self) -> Option<Geometry> {
+        Some(Geometry {
+            size: self.size.parse().ok()?,
+            pix_fmt: self.pix_fmt.parse().ok()?,
+            rate: self.rate.parse().ok().filter(|r: &Rational| r.is_positive())?,
+        })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// SHA-256 over all of them.
+    pub fn fingerprint(&self) -> String {
+        hex(&Sha256::digest(self.json().to_string()))
+    }
+
+    /// The first setting that differs, both values with it.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let (ours, theirs) = (self.json(), other.json());
+        let names = ours.as_object()?.keys().find(|k| ours[*k] != theirs[*k])?.clone();
+        Some(format!("{names} was {}, is {}", ours[&names], theirs[&names]))
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

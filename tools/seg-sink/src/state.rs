@@ -1,0 +1,294 @@
+//! Where a job stands: what the journal says, held against what the disk has.
+//!
+//! | journal | disk | outcome |
+//! | --- | --- | --- |
+//! | chunk | the file, size (and on resume checksum) as recorded | it is safe |
+//! | chunk | only the temporary file, as recorded | the crash came before the renaming: it is renamed |
+//! | chunk | no file, or another size or checksum | it is lost, said aloud; its frames are asked for again |
+//! | final chunk safe | mezzanine still there | the crash came before the deletion: it is deleted |
+//! | nothing | any file in `mezz/` or `final/` | an unproved leftover: it is deleted on resume |
+//! | film | the output as recorded, or its temporary file | kept, or renamed; the job is done |
+//! | film | neither | the segments are joined again |
+
+use crate::{
+    durable,
+    folder::{Folder, part_of},
+    journal::{Chunk, Film, Record, Stage},
+    settings::Settings,
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// One segment of the film.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Segment {
+    /// Its mezzanine: usually one chunk; more where the input broke off inside it. Keyed by first frame.
+    pub(crate) mezz: BTreeMap<u64, Chunk>,
+    /// The finished segment.
+    pub(crate) final_: Option<Chunk>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) settings: Option<Settings>,
+    /// By number.
+    pub(crate) segments: BTreeMap<u64, Segment>,
+    /// Frames of the whole film, once its end was seen.
+    pub(crate) ended: Option<u64>,
+    pub(crate) film: Option<Film>,
+    pub(crate) done: bool,
+    pub(crate) disk_peak_bytes: u64,
+    /// `--expect-frames` of the last run that said one.
+    pub(crate) expect_frames: Option<u64>,
+    /// Times that the job was started.
+    pub(crate) runs: u64,
+}
+
+impl State {
+    /// What a journal says.
+    pub(crate) fn new(records: &[Record]) -> Self {
+        let mut state = Self::default();
+        for record in records {
+            match record {
+                Record::Job { settings, .. } => state.settings = Some(settings.clone()),
+                Record::Run { expect_frames, .. } => {
+                    state.runs += 1;
+                    state.expect_frames = expect_frames.or(state.expect_frames);
+                }
+                Record::Chunk { chunk, disk_peak_bytes } => {
+                    state.add(chunk.clone());
+                    state.disk_peak_bytes = state.disk_peak_bytes.max(*disk_peak_bytes);
+                }
+                Record::Ended { frames } => state.ended = Some(*frames),
+                Record::Film { film, disk_peak_bytes } => {
+                    state.film = Some(film.clone());
+                    state.disk_peak_bytes = state.disk_peak_bytes.max(*disk_peak_bytes);
+                }
+                Record::Done => state.done = true,
+            }
+        }
+        state
+    }
+
+    fn segment_frames(&self) -> u64 {
+        self.settings.as_ref().map_or(u64::MAX, |s| s.segment_frames.max(1))
+    }
+
+    /// The number of the segment that film frame `frame` belongs to.
+    pub(crate) fn index_of(&self, frame: u64) -> u64 {
+        frame / self.segment_frames()
+    }
+
+    /// The first film frame of segment `index`, and one past its last.
+    pub(crate) fn span(&self, index: u64) -> (u64, u64) {
+        let first = index.saturating_mul(self.segment_frames());
+        let end = first.saturating_add(self.segment_frames());
+        (first, self.ended.map_or(end, |total| end.min(total)))
+    }
+
+    /// A chunk is safe. Returns chunks of the same frames that it takes the place of.
+    pub(crate) fn add(&mut self, chunk: Chunk) -> Vec<Chunk> {
+        let segment = self.segments.entry(chunk.first_frame / self.segment_frames()).or_default();
+        match chunk.stage {
+            Stage::Final => segment.final_.replace(chunk).into_iter().collect(),
+            Stage::Mezz => {
+                let replaced: Vec<_> = segment
+                    .mezz
+                    .extract_if(chunk.first_frame.., |_, old| old.first_frame < chunk.end())
+                    .collect();
+                segment.mezz.insert(chunk.first_frame, chunk);
+                replaced.into_iter().map(|(_, old)| old).collect()
+            }
+        }
+    }
+
+    /// One past the last frame of segment `index` that is safe without a gap.
+    fn safe_to(&self, index: u64) -> u64 {
+        let (mut at, _) = self.span(index);
+        let Some(segment) = self.segments.get(&index) else { return at };
+        if let Some(chunk) = &segment.final_ {
+            return chunk.end();
+        }
+        while let Some(chunk) = segment.mezz.get(&at).filter(|c| c.frames > 0) {
+            at = chunk.end();
+        }
+        at
+    }
+
+    /// True when every frame of segment `index` is safe.
+    pub(crate) fn is_received(&self, index: u64) -> bool {
+        self.safe_to(index) >= self.span(index).1
+    }
+
+    /// The first film frame from `from` on that is not safe; `None` when all of the film is.
+    pub(crate) fn next_missing(&self, from: u64) -> Option<u64> {
+        let mut index = self.index_of(from);
+        loop {
+            let at = self.safe_to(index).max(from);
+            if self.ended.is_some_and(|total| at >= total) {
+                return None;
+            }
+            if at < self.span(index).1 {
+                return Some(at);
+            }
+            index += 1;
+        }
+    }
+
+    /// The film frame to go on with; the film's length when all frames are safe.
+    pub(crate) fn next_frame(&self) -> u64 {
+        self.next_missing(0).or(self.ended).unwrap_or(0)
+    }
+
+    /// Segments that have all of their mezzanine and no final chunk yet.
+    pub(crate) fn ready(&self) -> Vec<u64> {
+        let open = self.segments.iter().filter(|(i, s)| s.final_.is_none() && self.is_received(**i));
+        open.map(|(i, _)| *i).collect()
+    }
+
+    /// The finished segments in the film's order, up to the first that is missing.
+    pub(crate) fn finished(&self) -> Vec<&Chunk> {
+        let mut at = 0;
+        let finals = self.segments.values().map_while(|s| s.final_.as_ref());
+        finals
+            .take_while(|c| {
+                let follows = c.first_frame == at;
+                at = c.end();
+                follows
+            })
+            .collect()
+    }
+
+    /// True when every segment of the film is finished.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ended.is_some_and(|total| self.finished().last().map_or(0, |c| c.end()) == total)
+    }
+
+    /// Frames in finished segments.
+    pub(crate) fn frames_done(&self) -> u64 {
+        self.segments.values().filter_map(|s| s.final_.as_ref()).map(|c| c.frames).sum()
+    }
+
+    /// Every chunk on record.
+    fn chunks(&self) -> Vec<Chunk> {
+        let of = |s: &Segment| s.mezz.values().cloned().chain(s.final_.clone()).collect::<Vec<_>>();
+        self.segments.values().flat_map(of).collect()
+    }
+
+    fn forget(&mut self, chunk: &Chunk) {
+        let index = self.index_of(chunk.first_frame);
+        if let Some(segment) = self.segments.get_mut(&index) {
+            match chunk.stage {
+                Stage::Mezz => drop(segment.mezz.remove(&chunk.first_frame)),
+                Stage::Final => segment.final_ = None,
+            }
+        }
+    }
+
+    /// Holds the journal against the disk, as `--status` does: nothing is touched, only sizes are looked at. Returns
+    /// what was lost.
+    pub(crate) fn compare(&mut self, folder: &Folder) -> Vec<String> {
+        self.film = self.film.take().filter(|f| size_of(&f.path) == Some(f.bytes));
+        if self.film.is_some() {
+            return Vec::new();
+        }
+        self.drop_lost(folder, |chunk, path| size_of(path) == Some(chunk.bytes))
+    }
+
+    /// Forgets the chunks that are not sound, under their own or their temporary name, and tells which those were.
+    fn drop_lost(&mut self, folder: &Folder, is_sound: impl Fn(&Chunk, &Path) -> bool) -> Vec<String> {
+        let mut lost = Vec::new();
+        for chunk in self.chunks() {
+            let path = folder.chunk(chunk.stage, chunk.first_frame);
+            let part = folder.part(chunk.stage, chunk.first_frame);
+            if is_sound(&chunk, &path) || (!path.exists() && is_sound(&chunk, &part)) {
+                continue;
+            }
+            // A mezzanine that has served its segment is meant to be gone.
+            if chunk.stage == Stage::Final || !self.is_final(chunk.first_frame) {
+                let what = if path.exists() { "is not what was proved" } else { "is gone" };
+                let (first, last) = (chunk.first_frame, chunk.end() - 1);
+                lost.push(format!(
+                    "{}: {what}; frames {first} to {last} are not in it any more",
+                    path.display()
+                ));
+            }
+            self.forget(&chunk);
+        }
+        lost
+    }
+
+    fn is_final(&self, frame: u64) -> bool {
+        self.segments.get(&self.index_of(frame)).is_some_and(|s| s.final_.is_some())
+    }
+
+    /// Holds the journal against the disk and makes them agree; checksums are looked at. Returns what was lost.
+    pub(crate) fn mend(&mut self, folder: &Folder, keep: bool) -> io::Result<Vec<String>> {
+        if let Some(film) = self.film.take() {
+            let is_it = |path: &Path| is_file_of(path, film.bytes, film.crc);
+            let part = part_of(&film.path);
+            if !film.path.exists() && is_it(&part) {
+                durable::rename(&part, &film.path)?;
+            }
+            if is_it(&film.path) {
+                self.film = Some(film);
+                return Ok(Vec::new());
+            }
+        }
+        let lost = self.drop_lost(folder, |chunk, path| is_file_of(path, chunk.bytes, chunk.crc));
+        for chunk in self.chunks() {
+            let path = folder.chunk(chunk.stage, chunk.first_frame);
+            if !path.exists() {
+                durable::rename(&folder.part(chunk.stage, chunk.first_frame), &path)?;
+            }
+            if chunk.stage == Stage::Mezz && self.is_final(chunk.first_frame) && !keep {
+                durable::remove(&path)?;
+                self.forget(&chunk);
+            }
+        }
+        let known: Vec<_> = self.chunks().iter().map(|c| folder.chunk(c.stage, c.first_frame)).collect();
+        for stage in [Stage::Mezz, Stage::Final] {
+            for file in folder.files(stage)? {
+                if !known.contains(&file) && is_ours(&file) {
+                    durable::remove(&file)?;
+                }
+            }
+        }
+        Ok(lost)
+    }
+}
+
+/// True for names that only seg-sink gives: `000015000.mkv`, `000015000.part.mkv`.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let Some(stem) = name.strip_suffix(".part.mkv").or_else(|| name.strip_suffix(".mkv")) else {
+        return false;
+    };
+    stem.len() >= 9 && stem.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn size_of(path: &Path) -> Option<u64> {
+    path.metadata().ok().filter(|m| m.is_file()).map(|m| m.len())
+}
+
+fn is_file_of(path: &Path, bytes: u64, crc: u32) -> bool {
+    size_of(path) == Some(bytes) && checksum(path).is_ok_and(|c| c == crc)
+}
+
+/// CRC-32 of a file's bytes.
+pub(crate) fn checksum(path: &Path) -> io::Result<u32> {
+    let mut file = File::open(path)?;
+    let mut crc = crc32fast::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(crc.finalize()),
+            n => crc.update(&buffer[..n]),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What goes wrong, what is said, and how it goes on.
+
+mod job;
+
+use job::{FFV1, FFV1_FROM_MEZZ, FRAME, Job, frames, run};
+
+#[test]
+fn torn_input_keeps_every_whole_frame() {
+    let job = Job::new();
+    let input = frames(0..40);
+    let torn = &input[..27 * FRAME + 100];
+    let mezz = ["--mezz", FFV1, "--final", FFV1_FROM_MEZZ];
+    job.run(&mezz, torn)
+        .failed(3, "seg-sink: <stdin>: ends inside frame 27, at byte 10468: 100 of 384 bytes");
+    assert_eq!(job.status()["next_frame"], 27);
+    let run = job.run(&[&mezz[..], &["--resume"]].concat(), &input[27 * FRAME..]).ok();
+    assert_eq!(run.event("resumed").unwrap()["next_frame"], 27);
+    assert_eq!(job.film(), input);
+}
+
+#[test]
+fn a_torn_segment_without_mezzanine_is_made_again() {
+    let job = Job::new();
+    let input = frames(0..40);
+    let run = job.run(&["--final", FFV1], &input[..27 * FRAME + 1]);
+    assert_eq!(run.code, 3);
+    assert_eq!(job.status()["next_frame"], 20);
+    job.run(&["--final", FFV1, "--resume"], &input[20 * FRAME..]).ok();
+    assert_eq!(job.film(), input);
+}
+
+#[test]
+fn frames_that_are_safe_already_are_let_go() {
+    let job = Job::new();
+    let input = frames(0..40);
+    job.run(&["--final", FFV1], &input[..27 * FRAME + 1]);
+    job.run(&["--final", FFV1, "--resume", "--first-frame", "21"], &input)
+        .failed(2, "seg-sink: --first-frame: standard input begins with frame 21, but 20 has to come first");
+    job.run(&["--final", FFV1, "--resume", "--first-frame", "0"], &input).ok();
+    assert_eq!(job.film(), input);
+}
+
+#[test]
+fn an_early_end_is_not_the_films_end() {
+    let job = Job::new();
+    let mezz = ["--mezz", FFV1, "--final", FFV1_FROM_MEZZ, "--expect-frames", "40"];
+    let input = frames(0..41);
+    job.run(&mezz, &input[..35 * FRAME])
+        .failed(3, "seg-sink: <stdin>: ended after 35 frames; 40 were expected");
+    let resume = [&mezz[..], &["--resume"]].concat();
+    job.run(&resume, &input[35 * FRAME..])
+        .failed(3, "seg-sink: <stdin>: goes on after 40 frames; 40 were expected");
+    job.run(&resume, &[]).ok();
+    assert_eq!(job.film(), frames(0..40));
+}
+
+#[test]
+fn nothing_came() {
+    let job = Job::new();
+    job.run(&["--final", FFV1], &[]).failed(3, "seg-sink: <stdin>: ended before the first frame");
+}
+
+#[test]
+fn a_used_folder_is_refused_and_left_alone() {
+    let job = Job::new();
+    job.run(&["--final", FFV1, "--keep"], &frames(0..20)).ok();
+    let before = job.list("final");
+    job.run(&["--final", FFV1], &frames(0..20))
+        .failed(2, "seg-sink: job: holds a job already; --resume goes on with it");
+    assert_eq!(job.list("final"), before);
+}
+
+#[test]
+fn other_settings_are_refused() {
+    let job = Job::new();
+    job.run(&["--final", FFV1], &frames(0..15)[..15 * FRAME - 1]);
+    let other = FFV1.replace("-g 1", "-g 2");
+    let run = job.run(&["--final", &other, "--resume"], &frames(10..20));
+    assert_eq!(run.code, 2);
+    assert!(
+        run.stderr.starts_with("seg-sink: job: the job was begun with other settings: final was [\"ffmpeg\"")
+    );
+    let run = job.run(&["--final", FFV1, "--resume", "--segment", "11f"], &frames(10..20));
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.ends_with("segment_frames was 10, is 11\n"), "{}", run.stderr);
+    assert_eq!(job.status()["next_frame"], 10);
+}
+
+#[test]
+fn another_films_name_is_refused() {
+    let job = Job::new();
+    std::fs::write(job.path("film.mkv"), "precious").unwrap();
+    let run = job.run(&["--final", FFV1], &frames(0..10));
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.ends_with("film.mkv: is there already\n"), "{}", run.stderr);
+    assert_eq!(std::fs::read(job.path("film.mkv")).unwrap(), b"precious");
+    assert!(!job.path("job").exists());
+}
+
+#[test]
+fn missing_programs_are_missed_before_the_first_frame() {
+    let job = Job::new();
+    job.run(&["--final", "no-such-encoder {out}"], &frames(0..10))
+        .failed(1, "seg-sink: no-such-encoder: not found, or not a program");
+    assert!(!job.path("job").exists());
+}
+
+#[test]
+fn commands_that_cannot_work_are_usage_errors() {
+    let job = Job::new();
+    for (flags, message) in [
+        (vec!["--final", "x {in} {out}"], "--final: {in} is a mezzanine, and there is no --mezz"),
+        (
+            vec!["--mezz", "x {in} {out}", "--final", "x {in} {out}"],
+            "--mezz: frames come on its standard input; it has no {in}",
+        ),
+        (
+            vec!["--final", "x"],
+            "usage: invalid value 'x' for '--final <CMD>': a command must name {out}, the file it writes",
+        ),
+        (vec!["--final", FFV1, "--segment", "1ms"], "--segment: has not one frame in it"),
+    ] {
+        job.run(&flags, &frames(0..1)).failed(2, &format!("seg-sink: {message}"));
+    }
+}
+
+#[test]
+fn a_command_that_dies_is_quoted() {
+    let job = Job::new();
+    let script = job.script("enc", "head -c 1000 >/dev/null; echo no more room >&2; exit 7");
+    job.run(&["--final", &format!("{script} {{out}}")], &frames(0..3000)).failed(
+        1,
+        "seg-sink: segment 0: the final command exited with 7: no more room; its frames came through the pipe and are \
+         gone: --resume goes on with frame 0",
+    );
+}
+
+#[test]
+fn a_command_that_lies_is_found_out() {
+    let job = Job::new();
+    let nine = FFV1.replace("{out}", "-frames:v 9 {out}");
+    job.run(&["--final", &nine], &frames(0..20)).failed(
+        1,
+        "seg-sink: segment 0: the final command has 9 frames, not 10; its frames came through the pipe and are gone: \
+         --resume goes on with frame 0",
+    );
+}
+
+#[test]
+fn a_final_command_is_tried_again() {
+    let job = Job::new();
+    let flaky = job.script("flaky", "[ -e once ] || { touch once; echo not today; exit 3; }; exec ffmpeg -v error -i $1 -c:v ffv1 -g 1 $2");
+    let flaky = format!("{flaky} {{in}} {{out}}");
+    let run = job.run(&["--mezz", FFV1, "--final", &flaky], &frames(0..20)).ok();
+    assert_eq!(run.event("final_failed").unwrap()["reason"], "exited with 3: not today");
+    assert_eq!(job.film(), frames(0..20));
+}
+
+#[test]
+fn and_not_more_often_than_said() {
+    let job = Job::new();
+    let bad = job.script("bad", "echo never; kill -SEGV $$");
+    let bad = format!("{bad} {{in}} {{out}}");
+    job.run(&["--mezz", FFV1, "--final", &bad, "--max-tries", "2"], &frames(0..10)).failed(
+        1,
+        "seg-sink: segment 0: the final command failed 2 times; at last it was ended by SIGSEGV: never",
+    );
+    let run = job.run(&["--mezz", FFV1, "--final", &bad, "--max-tries", "1", "--resume"], &[]);
+    assert_eq!(run.code, 1);
+}
+
+#[test]
+fn a_chunk_changed_behind_our_back_comes_again() {
+    let job = Job::new();
+    let input = frames(0..40);
+    job.run(&["--final", FFV1], &input[..35 * FRAME + 1]);
+    let victim = job.path("job/final/000000010.mkv");
+    let mut bytes = std::fs::read(&victim).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&victim, bytes).unwrap();
+    std::fs::remove_file(job.path("job/final/000000020.mkv")).unwrap();
+    // The changed one is found by its checksum, which only --resume looks at.
+    assert_eq!(job.status()["next_frame"], 20);
+    std::fs::write(&victim, "short").unwrap();
+    assert_eq!(job.status()["next_frame"], 10);
+    let run = job.run(&["--final", FFV1, "--resume"], &input[10 * FRAME..]).ok();
+    assert!(
+        run.stderr.contains("000000010.mkv: is not what was proved; frames 10 to 19 are not in it any more")
+    );
+    assert!(run.stderr.contains("000000020.mkv: is gone; frames 20 to 29 are not in it any more"));
+    assert_eq!(job.film(), input);
+}
+
+#[test]
+fn a_finished_job_has_nothing_left_to_do() {
+    let job = Job::new();
+    job.run(&["--final", FFV1], &frames(0..10)).ok();
+    let run = job.run(&["--final", FFV1, "--resume"], &[]).ok();
+    assert!(run.stderr.ends_with("film.mkv: is finished already\n"));
+}
+
+#[test]
+fn two_at_one_job() {
+    let job = Job::new();
+    let slow = job.script(
+        "slow",
+        "sleep 1; exec ffmpeg -v error -f rawvideo -s 16x16 -pix_fmt yuv420p -r 24 -i - -c:v ffv1 -g 1 $1",
+    );
+    let slow = format!("{slow} {{out}}");
+    let first = job::start(job.command(&["--final", &slow]), &frames(0..10));
+    while !job.path("job/journal.jsonl").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let second = run(job.command(&["--final", &slow, "--resume"]), &[]);
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.ends_with("job: another seg-sink is at work here\n"), "{}", second.stderr);
+    job::ended(first).ok();
+}
