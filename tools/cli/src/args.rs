@@ -3,7 +3,7 @@
 use crate::{Error, Result, progress::Progress};
 use clap::Args;
 use clap_complete::Shell;
-use rawstream::{Container, PixFmt, Told};
+use rawstream::{ChromaLocation, ColorRange, Container, Matrix, PixFmt, Told};
 use std::{path::PathBuf, str::FromStr};
 use timebase::{Rational, Spoken};
 
@@ -97,6 +97,29 @@ impl OutputArgs {
     pub fn emit(&self) -> Emit {
         Emit { start: self.start, frames: self.frames }
     }
+}
+
+/// What the code values of input and output mean, where the pixel format does not say it.
+#[derive(Args, Clone, Debug)]
+pub struct ColorArgs {
+    /// Matrix of YUV input
+    #[arg(long, value_name = "M")]
+    pub matrix_in: Option<Matrix>,
+    /// Matrix of YUV output [default: bt709]
+    #[arg(long, value_name = "M")]
+    pub matrix: Option<Matrix>,
+    /// Range of YUV input [default: the header's, else tv]
+    #[arg(long, value_name = "tv|pc")]
+    pub range_in: Option<ColorRange>,
+    /// Range of YUV output [default: tv]
+    #[arg(long, value_name = "tv|pc")]
+    pub range: Option<ColorRange>,
+    /// Siting of subsampled input chroma [default: the header's, else left]
+    #[arg(long, value_name = "left|center|topleft")]
+    pub chromaloc_in: Option<ChromaLocation>,
+    /// Siting of subsampled output chroma [default: left]
+    #[arg(long, value_name = "left|center|topleft")]
+    pub chromaloc: Option<ChromaLocation>,
 }
 
 /// Which frames of the film are wanted: `--start` and `--frames`.

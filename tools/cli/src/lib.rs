@@ -15,7 +15,7 @@ mod report;
 mod session;
 mod streams;
 
-pub use args::{Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, parse_bytes, parse_rate};
+pub use args::{ColorArgs, Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, parse_bytes, parse_rate};
 pub use error::{Error, Result, reason};
 pub use session::{Session, Tool, main};
 pub use streams::{Input, Output};

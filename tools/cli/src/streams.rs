@@ -1,15 +1,50 @@
 //! Standard input and output as streams of frames, counted, with the suite's errors.
+//!
+//! Both can be moved to threads of their own ([`Input::ahead`], [`Output::begin_behind`]), so that reading, computing and
+//! writing overlap. Frames then change hands by swapping buffers; none is copied, and a run holds two more frames on
+//! each side, whatever its length.
 
 use crate::{Error, InputArgs, Result, Session};
 use rawstream::{Container, FieldOrder, FrameReader, FrameWriter, VideoFormat};
-use std::fs::File;
+use std::{
+    fs::File,
+    io,
+    sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    thread::Builder,
+};
 
 /// Frames from standard input.
 pub struct Input<'a> {
-    reader: FrameReader<File>,
+    source: Source,
+    format: VideoFormat,
+    container: Container,
     session: &'a Session,
     expect: Option<u64>,
-    counted: u64,
+    /// Of the frame read last.
+    field_order: Option<FieldOrder>,
+    frames: u64,
+    bytes: u64,
+}
+
+enum Source {
+    Here(FrameReader<File>),
+    Ahead { filled: Receiver<Filled>, empty: Sender<Vec<u8>> },
+}
+
+/// A buffer that the reading thread has filled, and how that went.
+struct Filled {
+    frame: Vec<u8>,
+    field_order: Option<FieldOrder>,
+    /// Read so far, headers included.
+    bytes: u64,
+    more: std::result::Result<bool, rawstream::Error>,
+}
+
+impl Filled {
+    fn new(reader: &mut FrameReader<File>, mut frame: Vec<u8>) -> Self {
+        let more = reader.read(&mut frame);
+        Self { frame, field_order: reader.field_order(), bytes: reader.bytes(), more }
+    }
 }
 
 impl<'a> Input<'a> {
@@ -20,40 +55,80 @@ impl<'a> Input<'a> {
         }
         let stdin = rawstream::stdin().map_err(|e| Error::failed("<stdin>", crate::reason(&e)))?;
         let reader = FrameReader::open(stdin, &args.told()).map_err(|e| Error::stdin(&e))?;
-        Ok(Self { reader, session, expect: args.expect_frames, counted: 0 })
+        Ok(Self {
+            format: reader.format().clone(),
+            container: reader.container(),
+            source: Source::Here(reader),
+            session,
+            expect: args.expect_frames,
+            field_order: None,
+            frames: 0,
+            bytes: 0,
+        })
+    }
+
+    /// From here on a thread reads one frame ahead.
+    pub fn ahead(mut self) -> Result<Self> {
+        let Source::Here(mut reader) = self.source else { return Ok(self) };
+        let (fill, filled) = sync_channel(1);
+        let (empty, to_fill) = channel();
+        // Not joined: when the tool ends early, the thread may be waiting for a frame that never comes.
+        thread("read", move || {
+            loop {
+                let next = Filled::new(&mut reader, to_fill.try_recv().unwrap_or_default());
+                let last = !matches!(next.more, Ok(true));
+                if fill.send(next).is_err() || last {
+                    return;
+                }
+            }
+        })?;
+        self.source = Source::Ahead { filled, empty };
+        Ok(self)
     }
 
     /// What the stream is.
     pub fn format(&self) -> &VideoFormat {
-        self.reader.format()
+        &self.format
     }
 
     /// How it is framed.
     pub fn container(&self) -> Container {
-        self.reader.container()
+        self.container
     }
 
     /// Whole frames read so far.
     pub fn frames(&self) -> u64 {
-        self.reader.frames()
+        self.frames
     }
 
     /// Field order of the frame read last.
     pub fn field_order(&self) -> Option<FieldOrder> {
-        self.reader.field_order()
+        self.field_order
     }
 
-    /// The next frame; `false` at the end.
+    /// The next frame; `false` at the end. What was in `frame` before is lost, its memory is used again.
     ///
     /// Errors: torn input; a stream without a single frame; another count than `--expect-frames` promised.
     pub fn read(&mut self, frame: &mut Vec<u8>) -> Result<bool> {
-        let more = self.reader.read(frame).map_err(|e| Error::stdin(&e))?;
-        self.session.count_in(u64::from(more), self.reader.bytes() - self.counted);
-        self.counted = self.reader.bytes();
-        if more {
+        let next = match &mut self.source {
+            Source::Here(reader) => Filled::new(reader, std::mem::take(frame)),
+            Source::Ahead { filled, empty } => {
+                let next = filled.recv().map_err(|_| Error::failed("<stdin>", "read beyond its end"))?;
+                // The thread may have ended already; then nobody needs the buffer.
+                let _ = empty.send(std::mem::take(frame));
+                next
+            }
+        };
+        *frame = next.frame;
+        let more = next.more.map_err(|e| Error::stdin(&e));
+        self.session.count_in(u64::from(matches!(more, Ok(true))), next.bytes - self.bytes);
+        self.bytes = next.bytes;
+        if more? {
+            self.frames += 1;
+            self.field_order = next.field_order;
             return Ok(true);
         }
-        let frames = self.reader.frames();
+        let frames = self.frames;
         match self.expect {
             Some(expect) if frames != expect => {
                 Err(Error::torn("<stdin>", format!("ended after {frames} frames; {expect} were expected")))
@@ -64,26 +139,119 @@ impl<'a> Input<'a> {
     }
 }
 
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+    Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map(drop)
+        .map_err(|e| Error::failed("thread", format!("cannot start: {}", crate::reason(&e))))
+}
+
 /// Frames to standard output.
 pub struct Output<'a> {
-    writer: FrameWriter<File>,
+    sink: Sink,
     session: &'a Session,
-    counted: u64,
+    bytes: u64,
 }
+
+enum Sink {
+    Here(FrameWriter<File>),
+    Behind {
+        /// `None` once the stream is closed.
+        full: Option<SyncSender<Vec<u8>>>,
+        written: Receiver<Written>,
+        spare: Vec<Vec<u8>>,
+    },
+}
+
+/// A buffer that the writing thread is done with, and the bytes written so far.
+type Written = io::Result<(Vec<u8>, u64)>;
 
 impl<'a> Output<'a> {
     /// Begins the stream; a header is written at once.
     pub fn begin(session: &'a Session, container: Container, format: &VideoFormat) -> Result<Self> {
+        let writer = Self::header(container, format)?;
+        Ok(Self { sink: Sink::Here(writer), session, bytes: 0 })
+    }
+
+    /// Begins the stream; a thread writes one frame while the next is made. [`Output::finish`] must end it.
+    pub fn begin_behind(session: &'a Session, container: Container, format: &VideoFormat) -> Result<Self> {
+        let mut writer = Self::header(container, format)?;
+        let (full, to_write) = sync_channel::<Vec<u8>>(1);
+        let (done, written) = channel();
+        thread("write", move || {
+            for frame in to_write {
+                let result = writer.write(&frame).map(|()| (frame, writer.bytes()));
+                let last = result.is_err();
+                if done.send(result).is_err() || last {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { sink: Sink::Behind { full: Some(full), written, spare: Vec::new() }, session, bytes: 0 })
+    }
+
+    fn header(container: Container, format: &VideoFormat) -> Result<FrameWriter<File>> {
         let stdout = rawstream::stdout().map_err(|e| Error::stdout(&e))?;
-        let writer = FrameWriter::new(stdout, container, format).map_err(|e| Error::stdout(&e))?;
-        Ok(Self { writer, session, counted: 0 })
+        FrameWriter::new(stdout, container, format).map_err(|e| Error::stdout(&e))
     }
 
     /// Writes one whole frame.
     pub fn write(&mut self, frame: &[u8]) -> Result<()> {
-        self.writer.write(frame).map_err(|e| Error::stdout(&e))?;
-        self.session.count_out(1, self.writer.bytes() - self.counted);
-        self.counted = self.writer.bytes();
-        Ok(())
+        if let Sink::Here(writer) = &mut self.sink {
+            writer.write(frame).map_err(|e| Error::stdout(&e))?;
+            let bytes = writer.bytes();
+            self.count(bytes);
+            return Ok(());
+        }
+        self.pass(&mut frame.to_vec())
+    }
+
+    /// Writes one whole frame and leaves another buffer in its place, of the same length and with anything in it.
+    pub fn pass(&mut self, frame: &mut Vec<u8>) -> Result<()> {
+        if matches!(self.sink, Sink::Here(_)) {
+            return self.write(frame);
+        }
+        self.collect(false)?;
+        let Sink::Behind { full: Some(full), spare, .. } = &mut self.sink else { return Ok(()) };
+        let next = spare.pop().unwrap_or_else(|| vec![0; frame.len()]);
+        // Refused only after an error, which is then waiting to be collected.
+        if full.send(std::mem::replace(frame, next)).is_err() { self.collect(true) } else { Ok(()) }
+    }
+
+    /// Waits until everything is written.
+    pub fn finish(mut self) -> Result<()> {
+        self.close()
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Sink::Behind { full, .. } = &mut self.sink {
+            *full = None;
+        }
+        self.collect(true)
+    }
+
+    /// Takes back written buffers: those that are there, or, when `all`, until the thread has ended.
+    fn collect(&mut self, all: bool) -> Result<()> {
+        loop {
+            let Sink::Behind { written, spare, .. } = &mut self.sink else { return Ok(()) };
+            let next = if all { written.recv().ok() } else { written.try_recv().ok() };
+            let Some(next) = next else { return Ok(()) };
+            let (frame, bytes) = next.map_err(|e| Error::stdout(&e))?;
+            spare.push(frame);
+            self.count(bytes);
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.session.count_out(1, bytes - self.bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Output<'_> {
+    /// Whatever has gone wrong elsewhere: the whole frames that were passed on still go downstream.
+    fn drop(&mut self) {
+        let _ = self.close();
     }
 }

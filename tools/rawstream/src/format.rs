@@ -119,6 +119,63 @@ impl FromStr for ChromaLocation {
     }
 }
 
+/// Matrix coefficients of Y'CbCr. Displayed and read by ffmpeg's names (`color_space`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matrix {
+    /// BT.709: HDTV.
+    Bt709,
+    /// BT.470BG: PAL and SECAM; the numbers are BT.601's.
+    Bt470bg,
+    /// SMPTE 170M: NTSC; the same numbers as BT.470BG.
+    Smpte170m,
+    /// SMPTE 240M.
+    Smpte240m,
+    /// FCC.
+    Fcc,
+    /// BT.2020, non-constant luminance.
+    Bt2020nc,
+}
+
+impl Matrix {
+    /// Every matrix, in the order of the manual pages.
+    pub const ALL: [Self; 6] =
+        [Self::Bt709, Self::Bt470bg, Self::Smpte170m, Self::Smpte240m, Self::Fcc, Self::Bt2020nc];
+
+    /// Weights of R and B in luma (H.273, table 4).
+    pub fn weights(self) -> (f64, f64) {
+        match self {
+            Self::Bt709 => (0.2126, 0.0722),
+            Self::Bt470bg | Self::Smpte170m => (0.299, 0.114),
+            Self::Smpte240m => (0.212, 0.087),
+            Self::Fcc => (0.30, 0.11),
+            Self::Bt2020nc => (0.2627, 0.0593),
+        }
+    }
+}
+
+impl fmt::Display for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bt709 => "bt709",
+            Self::Bt470bg => "bt470bg",
+            Self::Smpte170m => "smpte170m",
+            Self::Smpte240m => "smpte240m",
+            Self::Fcc => "fcc",
+            Self::Bt2020nc => "bt2020nc",
+        })
+    }
+}
+
+impl FromStr for Matrix {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|m| m.to_string() == name).ok_or_else(|| {
+            format!("unknown matrix; there are {}", Self::ALL.map(|m| m.to_string()).join(", "))
+        })
+    }
+}
+
 /// What a stream is. Raw video says none of it; there the flags do, and what they leave open is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoFormat {

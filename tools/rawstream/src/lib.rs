@@ -12,7 +12,7 @@ mod read;
 mod write;
 mod y4m;
 
-pub use format::{ChromaLocation, ColorRange, Container, FieldOrder, VideoFormat};
+pub use format::{ChromaLocation, ColorRange, Container, FieldOrder, Matrix, VideoFormat};
 pub use pipe::{stdin, stdout};
 pub use pixfmt::{Color, Layout, PixFmt};
 pub use read::{Error, FrameReader, Told};
