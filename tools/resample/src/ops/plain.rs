@@ -1,0 +1,189 @@
+//! The specification: every operation in plain Rust, sample by sample.
+
+use crate::filter::Filter;
+
+/// Weighted sums are 2^14 too large; halves go up.
+#[inline(always)]
+fn descale(sum: i32, max: u16) -> u16 {
+    ((sum + (1 << 13)) >> 14).clamp(0, i32::from(max)) as u16
+}
+
+#[inline(always)]
+pub fn vertical_u16(rows: &[&[u16]], weights: &[i16], out: &mut [u16], width: usize, max: u16) {
+    for x in 0..width {
+        let sum = rows.iter().zip(weights).map(|(row, &w)| i32::from(row[x]) * i32::from(w)).sum();
+        out[x] = descale(sum, max);
+    }
+}
+
+/// zimg adds eight rows at a time to what it has so far: the even ones to one sum, the odd ones to another.
+#[inline(always)]
+pub fn vertical_f32(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize) {
+    for (at, (rows, weights)) in rows.chunks(8).zip(weights.chunks(8)).enumerate() {
+        for x in 0..width {
+            let mut even = if at == 0 { 0.0 } else { out[x] };
+            let mut odd = 0.0f32;
+            for (tap, (row, &w)) in rows.iter().zip(weights).enumerate() {
+                if tap % 2 == 0 {
+                    even = w.mul_add(row[x], even);
+                } else {
+                    odd = w.mul_add(row[x], odd);
+                }
+            }
+            out[x] = if rows.len() > 1 { even + odd } else { even };
+        }
+    }
+}
+
+#[inline(always)]
+pub fn horizontal_u16(filter: &Filter, row: &[u16], out: &mut [u16], max: u16) {
+    for (i, weights) in filter.i16.chunks_exact(filter.taps).enumerate() {
+        let samples = &row[filter.window(i)];
+        let sum = samples.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w)).sum();
+        out[i] = descale(sum, max);
+    }
+}
+
+#[inline(always)]
+pub fn horizontal_f32(filter: &Filter, row: &[f32], out: &mut [f32]) {
+    for (i, weights) in filter.f32.chunks_exact(filter.taps).enumerate() {
+        let samples = &row[filter.window(i)];
+        let (mut even, mut odd) = (0.0f32, 0.0f32);
+        for (tap, (&x, &w)) in samples.iter().zip(weights).enumerate() {
+            if tap % 2 == 0 {
+                even = w.mul_add(x, even);
+            } else {
+                odd = w.mul_add(x, odd);
+            }
+        }
+        out[i] = if weights.len() > 1 { even + odd } else { even };
+    }
+}
+
+#[inline(always)]
+pub fn shift(row: &[u16], out: &mut [u16], width: usize, bits: u32) {
+    for (out, &x) in out[..width].iter_mut().zip(row) {
+        *out = x << bits;
+    }
+}
+
+#[inline(always)]
+pub fn to_float(row: &[u16], out: &mut [f32], width: usize, scale: f32, offset: f32) {
+    for (out, &x) in out[..width].iter_mut().zip(row) {
+        *out = scale.mul_add(f32::from(x), offset);
+    }
+}
+
+/// To the nearest integer, ties to even, between 0 and `max`.
+#[inline(always)]
+fn round(x: f32, max: u16) -> u16 {
+    x.max(0.0).min(f32::from(max)).round_ties_even() as u16
+}
+
+#[inline(always)]
+pub fn quantize(
+    row: &[f32],
+    out: &mut [u16],
+    width: usize,
+    scale: f32,
+    offset: f32,
+    thresholds: &[f32; 16],
+    max: u16,
+) {
+    for (out, row) in out[..width.next_multiple_of(16)].chunks_exact_mut(16).zip(row.chunks_exact(16)) {
+        for x in 0..16 {
+            out[x] = round(scale.mul_add(row[x], offset) + thresholds[x], max);
+        }
+    }
+}
+
+/// Floyd and Steinberg. `above` holds the errors of the row above and gets those of this one; it has one entry more on
+/// each side than the row has samples.
+#[inline(always)]
+pub fn diffuse(row: &[f32], out: &mut [u16], scale: f32, offset: f32, above: &mut [f32], max: u16) {
+    let mut left = 0.0f32;
+    // The error above to the left, saved from being overwritten.
+    let mut corner = above[0];
+    for (x, (out, &sample)) in out.iter_mut().zip(row).enumerate() {
+        let ahead = (3.0f32 / 16.0).mul_add(above[x + 2], left * (7.0 / 16.0));
+        let behind = (1.0f32 / 16.0).mul_add(corner, above[x + 1] * (5.0 / 16.0));
+        let wanted = (scale.mul_add(sample, offset) + (ahead + behind)).max(0.0).min(f32::from(max));
+        *out = wanted.round_ties_even() as u16;
+        left = wanted - f32::from(*out);
+        corner = std::mem::replace(&mut above[x + 1], left);
+    }
+}
+
+#[inline(always)]
+pub fn matrix(rows: [&[f32]; 3], out: [&mut [f32]; 3], width: usize, matrix: &[[f32; 3]; 3]) {
+    let [a, b, c] = rows.map(|row| &row[..width]);
+    for (out, m) in out.into_iter().zip(matrix) {
+        for (x, out) in out[..width].iter_mut().enumerate() {
+            *out = m[2].mul_add(c[x], m[1].mul_add(b[x], m[0] * a[x]));
+        }
+    }
+}
+
+#[inline(always)]
+pub fn unpack_u8(row: &[u8], out: &mut [u16]) {
+    for (out, &x) in out.iter_mut().zip(row) {
+        *out = x.into();
+    }
+}
+
+#[inline(always)]
+pub fn pack_u8(row: &[u16], out: &mut [u8]) {
+    for (out, &x) in out.iter_mut().zip(row) {
+        *out = x as u8;
+    }
+}
+
+#[inline(always)]
+pub fn unpack_u16(row: &[u8], out: &mut [u16]) {
+    for (out, x) in out.iter_mut().zip(row.as_chunks().0) {
+        *out = u16::from_le_bytes(*x);
+    }
+}
+
+#[inline(always)]
+pub fn pack_u16(row: &[u16], out: &mut [u8]) {
+    for (out, &x) in out.as_chunks_mut().0.iter_mut().zip(row) {
+        *out = x.to_le_bytes();
+    }
+}
+
+#[inline(always)]
+pub fn unpack3_u8(row: &[u8], out: [&mut [u16]; 3]) {
+    let [a, b, c] = out;
+    for (((pixel, a), b), c) in row.as_chunks::<3>().0.iter().zip(a).zip(b).zip(c) {
+        (*a, *b, *c) = (pixel[0].into(), pixel[1].into(), pixel[2].into());
+    }
+}
+
+#[inline(always)]
+pub fn pack3_u8(rows: [&[u16]; 3], out: &mut [u8]) {
+    let [a, b, c] = rows;
+    for (((pixel, &a), &b), &c) in out.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c) {
+        *pixel = [a as u8, b as u8, c as u8];
+    }
+}
+
+#[inline(always)]
+pub fn unpack3_u16(row: &[u8], out: [&mut [u16]; 3]) {
+    let [a, b, c] = out;
+    for (((pixel, a), b), c) in row.as_chunks::<6>().0.iter().zip(a).zip(b).zip(c) {
+        let &[a0, a1, b0, b1, c0, c1] = pixel;
+        *a = u16::from_le_bytes([a0, a1]);
+        *b = u16::from_le_bytes([b0, b1]);
+        *c = u16::from_le_bytes([c0, c1]);
+    }
+}
+
+#[inline(always)]
+pub fn pack3_u16(rows: [&[u16]; 3], out: &mut [u8]) {
+    let [a, b, c] = rows;
+    for (((pixel, &a), &b), &c) in out.as_chunks_mut::<6>().0.iter_mut().zip(a).zip(b).zip(c) {
+        let ([a0, a1], [b0, b1], [c0, c1]) = (a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes());
+        *pixel = [a0, a1, b0, b1, c0, c1];
+    }
+}
