@@ -1,0 +1,363 @@
+//! The "Bob Weaver" deinterlacer, bit for bit ffmpeg's `bwdif`.
+//!
+//! The lines of one field are kept; each line between them is made from its neighbours. Where the picture moves, Weston's
+//! three-field filter (BBC R&D report PH-2071) joins the low vertical frequencies of the kept field with the high ones of
+//! the fields before and after it; a window of values that the motion allows, found as in yadif, bounds the result.
+
+use rawstream::PixFmt;
+use rayon::prelude::*;
+use resample::Isa;
+use std::ops::Range;
+
+/// Weights of the low and high frequencies and of the purely spatial filter, times 2^13.
+const LOW: [i32; 2] = [4309, 213];
+const HIGH: [i32; 3] = [5570, 3801, 1016];
+const SPATIAL: [i32; 2] = [5077, 981];
+
+/// A field of a frame: its lines are 0, 2, 4 … or 1, 3, 5 …
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Lines 0, 2, 4 …
+    Top,
+    /// Lines 1, 3, 5 …
+    Bottom,
+}
+
+impl Field {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Top => Self::Bottom,
+            Self::Bottom => Self::Top,
+        }
+    }
+
+    /// Is line `y` one of this field's?
+    fn has(self, y: usize) -> bool {
+        y.is_multiple_of(2) == (self == Self::Top)
+    }
+}
+
+/// Three frames in a row, in wire order. At the film's ends the missing one is `current` again.
+#[derive(Clone, Copy)]
+pub struct Neighbours<'a> {
+    /// The frame before.
+    pub previous: &'a [u8],
+    /// The frame that is deinterlaced.
+    pub current: &'a [u8],
+    /// The frame after.
+    pub next: &'a [u8],
+}
+
+/// What to make of the current frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The field that is kept.
+    pub keep: Field,
+    /// It is the later one of its frame, so that its neighbours in time are in this frame and the next, not in the
+    /// previous frame and this one.
+    pub second: bool,
+    /// Look at the kept field only. ffmpeg does this at the film's ends, where one neighbour is missing.
+    pub alone: bool,
+}
+
+/// Deinterlaces frames of one format.
+#[derive(Clone, Debug)]
+pub struct Bwdif {
+    pix_fmt: PixFmt,
+    width: usize,
+    height: usize,
+    isa: Isa,
+}
+
+impl Bwdif {
+    /// For frames of `width` x `height`.
+    ///
+    /// Errors: fewer than three columns or lines, which ffmpeg refuses too.
+    pub fn new(pix_fmt: PixFmt, width: usize, height: usize, isa: Isa) -> Result<Self, String> {
+        if width < 3 || height < 3 {
+            return Err(format!("{width}x{height} is too small to deinterlace; it takes 3x3"));
+        }
+        Ok(Self { pix_fmt, width, height, isa })
+    }
+
+    /// Makes a progressive frame. Of plane `p` only the rows in `rows(p)` are made; the others of `out` are left as they
+    /// were.
+    pub fn deinterlace(
+        &self,
+        frames: Neighbours<'_>,
+        task: Task,
+        rows: impl Fn(usize) -> Range<usize>,
+        out: &mut [u8],
+    ) {
+        let mut rest = out;
+        let mut start = 0;
+        for plane in 0..self.pix_fmt.planes() {
+            let (across, height) = self.pix_fmt.plane_size(self.width, self.height, plane);
+            let row_bytes = across * self.pix_fmt.sample_bytes();
+            let bytes = row_bytes * height;
+            let (this, others) = rest.split_at_mut(bytes);
+            rest = others;
+            let plane_of = Plane {
+                previous: &frames.previous[start..start + bytes],
+                current: &frames.current[start..start + bytes],
+                next: &frames.next[start..start + bytes],
+                row_bytes,
+                height,
+                wide: self.pix_fmt.sample_bytes() == 2,
+                max: i32::from(self.pix_fmt.max()),
+                task,
+            };
+            start += bytes;
+            let rows = rows(plane);
+            // Rows are cheap; a job of 32 of them is worth a thread's while.
+            this[rows.start * row_bytes..rows.end * row_bytes]
+                .par_chunks_mut(32 * row_bytes)
+                .enumerate()
+                .for_each(|(job, out)| {
+                    for (n, out) in out.chunks_exact_mut(row_bytes).enumerate() {
+                        plane_of.line(self.isa, rows.start + 32 * job + n, out);
+                    }
+                });
+        }
+    }
+}
+
+/// A plane of the three frames.
+struct Plane<'a> {
+    previous: &'a [u8],
+    current: &'a [u8],
+    next: &'a [u8],
+    row_bytes: usize,
+    height: usize,
+    wide: bool,
+    max: i32,
+    task: Task,
+}
+
+/// Where the neighbours of a line in the kept field are, in lines; above and below, at distance 1 and 3.
+struct Reach {
+    above: isize,
+    below: isize,
+    above3: isize,
+    below3: isize,
+}
+
+impl Plane<'_> {
+    fn row<'b>(&self, plane: &'b [u8], y: usize, offset: isize) -> &'b [u8] {
+        // Only planes of fewer than six lines have neighbours outside; there ffmpeg reads what happens to lie there.
+        let y = y.saturating_add_signed(offset).min(self.height - 1);
+        &plane[y * self.row_bytes..(y + 1) * self.row_bytes]
+    }
+
+    /// ffmpeg compares the line with the bytes of a sample instead of with 1, so that with two-byte samples the lines
+    /// next to the edges look the other way; so do these.
+    fn reach(&self, y: usize) -> Reach {
+        let unit = if self.wide { 2 } else { 1 };
+        let (y, h) = (y as isize, self.height as isize);
+        Reach {
+            above: if y > unit - 1 { -1 } else { 1 },
+            below: if y + unit < h { 1 } else { -1 },
+            above3: if y > 3 * unit - 1 { -3 } else { 1 },
+            below3: if y + 3 * unit < h { 3 } else { -1 },
+        }
+    }
+
+    fn line(&self, isa: Isa, y: usize, out: &mut [u8]) {
+        let here = |offset| self.row(self.current, y, offset);
+        if self.task.keep.has(y) {
+            out.copy_from_slice(here(0));
+            return;
+        }
+        let reach = self.reach(y);
+        if self.task.alone {
+            let rows = [here(reach.above), here(reach.below), here(reach.above3), here(reach.below3)];
+            alone(isa, self.wide, rows, out, self.max);
+            return;
+        }
+        // The fields of the other parity before and after the kept one.
+        let (before, after) =
+            if self.task.second { (self.current, self.next) } else { (self.previous, self.current) };
+        let edge = y < 4 || y + 5 > self.height;
+        let (above, below) = if edge { (reach.above, reach.below) } else { (-1, 1) };
+        let lines = Lines {
+            before: [-4, -2, 0, 2, 4].map(|n| self.row(before, y, n)),
+            after: [-4, -2, 0, 2, 4].map(|n| self.row(after, y, n)),
+            previous: [above, below].map(|n| self.row(self.previous, y, n)),
+            next: [above, below].map(|n| self.row(self.next, y, n)),
+            current: [-3, above, below, 3].map(|n| self.row(self.current, y, n)),
+        };
+        let place = match (edge, y < 2 || y + 3 > self.height) {
+            (false, _) => Place::Inside,
+            (true, false) => Place::NearEdge,
+            (true, true) => Place::Edge,
+        };
+        temporal(isa, self.wide, &lines, place, out, self.max);
+    }
+}
+
+/// The rows that a new line is made from.
+struct Lines<'a> {
+    /// Other parity, before: lines -4, -2, 0, 2, 4.
+    before: [&'a [u8]; 5],
+    /// Other parity, after.
+    after: [&'a [u8]; 5],
+    /// Kept parity, frame before: lines -1, 1.
+    previous: [&'a [u8]; 2],
+    /// Kept parity, frame after.
+    next: [&'a [u8]; 2],
+    /// Kept field: lines -3, -1, 1, 3.
+    current: [&'a [u8]; 4],
+}
+
+/// How much of the filter fits where the line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// All of it.
+    Inside,
+    /// The window, not the filter.
+    NearEdge,
+    /// Neither.
+    Edge,
+}
+
+/// Samples of one or two bytes.
+trait Sample: Copy {
+    const BYTES: usize;
+    fn get(row: &[u8], x: usize) -> i32;
+    fn put(row: &mut [u8], x: usize, value: i32);
+}
+
+#[derive(Clone, Copy)]
+struct Narrow;
+
+impl Sample for Narrow {
+    const BYTES: usize = 1;
+    #[inline(always)]
+    fn get(row: &[u8], x: usize) -> i32 {
+        row[x].into()
+    }
+    #[inline(always)]
+    fn put(row: &mut [u8], x: usize, value: i32) {
+        row[x] = value as u8;
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Wide;
+
+impl Sample for Wide {
+    const BYTES: usize = 2;
+    #[inline(always)]
+    fn get(row: &[u8], x: usize) -> i32 {
+        u16::from_le_bytes([row[2 * x], row[2 * x + 1]]).into()
+    }
+    #[inline(always)]
+    fn put(row: &mut [u8], x: usize, value: i32) {
+        [row[2 * x], row[2 * x + 1]] = (value as u16).to_le_bytes();
+    }
+}
+
+/// Compiles a function for each instruction set and for both sample sizes, and picks one at run time.
+macro_rules! dispatched {
+    ($name:ident, $plain:ident, ($($arg:ident: $type:ty),*)) => {
+        #[inline(never)]
+        fn $name(isa: Isa, wide: bool, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            mod compiled {
+                use super::*;
+                #[target_feature(enable = "avx2,fma")]
+                pub(super) fn avx2(wide: bool, $($arg: $type),*) {
+                    if wide { $plain::<Wide>($($arg),*) } else { $plain::<Narrow>($($arg),*) }
+                }
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+                pub(super) fn avx512(wide: bool, $($arg: $type),*) {
+                    if wide { $plain::<Wide>($($arg),*) } else { $plain::<Narrow>($($arg),*) }
+                }
+            }
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+                Isa::Avx2 => unsafe { compiled::avx2(wide, $($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Isa::Avx512 => unsafe { compiled::avx512(wide, $($arg),*) },
+                _ if wide => $plain::<Wide>($($arg),*),
+                _ => $plain::<Narrow>($($arg),*),
+            }
+        }
+    };
+}
+
+dispatched!(alone, alone_plain, (rows: [&[u8]; 4], out: &mut [u8], max: i32));
+dispatched!(temporal, temporal_plain, (lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32));
+
+/// From the kept field only: lines -1, 1, -3, 3.
+#[inline(always)]
+fn alone_plain<S: Sample>(rows: [&[u8]; 4], out: &mut [u8], max: i32) {
+    let length = out.len();
+    let [above, below, above3, below3] = rows.map(|row| &row[..length]);
+    for x in 0..length / S::BYTES {
+        let near = S::get(above, x) + S::get(below, x);
+        let far = S::get(above3, x) + S::get(below3, x);
+        S::put(out, x, ((SPATIAL[0] * near - SPATIAL[1] * far) >> 13).clamp(0, max));
+    }
+}
+
+#[inline(always)]
+fn temporal_plain<S: Sample>(lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32) {
+    match place {
+        Place::Inside => temporal_at::<S, 0>(lines, out, max),
+        Place::NearEdge => temporal_at::<S, 1>(lines, out, max),
+        Place::Edge => temporal_at::<S, 2>(lines, out, max),
+    }
+}
+
+/// `EDGE` is the [`Place`]: 0 inside, 1 near the edge, 2 at it.
+#[inline(always)]
+fn temporal_at<S: Sample, const EDGE: u8>(lines: &Lines<'_>, out: &mut [u8], max: i32) {
+    let length = out.len();
+    macro_rules! rows {
+        ($rows:expr) => {
+            $rows.map(|row| &row[..length])
+        };
+    }
+    let [b_4, b_2, b0, b2, b4] = rows!(lines.before);
+    let [a_4, a_2, a0, a2, a4] = rows!(lines.after);
+    let [p_1, p1] = rows!(lines.previous);
+    let [n_1, n1] = rows!(lines.next);
+    let [c_3, c_1, c1, c3] = rows!(lines.current);
+    for x in 0..length / S::BYTES {
+        let at = |row: &[u8]| S::get(row, x);
+        let (above, below) = (at(c_1), at(c1));
+        let (before, after) = (at(b0), at(a0));
+        // What the line would be if nothing moved, and how far things have moved here and on the lines beside it.
+        let still = (before + after) >> 1;
+        let moved = (before - after).abs();
+        let moved_before = ((at(p_1) - above).abs() + (at(p1) - below).abs()) >> 1;
+        let moved_after = ((at(n_1) - above).abs() + (at(n1) - below).abs()) >> 1;
+        let mut window = (moved >> 1).max(moved_before).max(moved_after);
+        let none = window == 0;
+        if EDGE < 2 {
+            let over = ((at(b_2) + at(a_2)) >> 1) - above;
+            let under = ((at(b2) + at(a2)) >> 1) - below;
+            let (from_above, from_below) = (still - above, still - below);
+            let most = from_below.max(from_above).max(over.min(under));
+            let least = from_below.min(from_above).min(over.max(under));
+            window = window.max(least).max(-most);
+        }
+        let wanted = if EDGE > 0 {
+            (above + below) >> 1
+        } else {
+            let far = at(c_3) + at(c3);
+            let high = (HIGH[0] * (before + after) - HIGH[1] * (at(b_2) + at(a_2) + at(b2) + at(a2))
+                + HIGH[2] * (at(b_4) + at(a_4) + at(b4) + at(a4)))
+                >> 2;
+            let mixed = (high + LOW[0] * (above + below) - LOW[1] * far) >> 13;
+            let spatial = (SPATIAL[0] * (above + below) - SPATIAL[1] * far) >> 13;
+            if (above - below).abs() > moved { mixed } else { spatial }
+        };
+        let bounded = wanted.min(still + window).max(still - window).clamp(0, max);
+        S::put(out, x, if none { still } else { bounded });
+    }
+}
