@@ -1,2 +1,7 @@
-//! The process around the library: see `lib.rs`.
-fn main() {}
+//! The process around the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main::<retime25to24::Retime25To24>()
+}

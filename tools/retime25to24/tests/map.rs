@@ -1,0 +1,71 @@
+//! `--map`, from what ffprobe says of a film.
+
+use pipelines::{clip, ffprobe, tool};
+use serde_json::{Value, json};
+
+fn map(args: &str, probe: &Value) -> Value {
+    let end = tool("retime25to24", args).input(probe.to_string()).run().ok();
+    serde_json::from_str(end.text()).unwrap()
+}
+
+#[test]
+fn a_real_film() {
+    let folder = clip::folder();
+    let film = folder.path().join("film.mkv");
+    clip::dvd(&film, 50);
+    let map = map("--map", &ffprobe(&film));
+    assert_eq!((&map["from"], &map["to"], &map["ratio"]), (&json!("25/1"), &json!("24/1"), &json!("25/24")));
+    let streams = map["streams"].as_array().unwrap();
+    let of = |kind: &str| {
+        streams.iter().find(|s| s["codec_type"] == kind).unwrap_or_else(|| panic!("no {kind}: {map}"))
+    };
+    let video = of("video");
+    assert_eq!((&video["r_frame_rate_in"], &video["r_frame_rate"]), (&json!("25/1"), &json!("24/1")));
+    let audio = of("audio");
+    assert_eq!((&audio["atempo"], &audio["asetrate"]), (&json!("24/25"), &json!("46080/1")));
+    let (before, after) = (audio["samples_in"].as_i64().unwrap(), audio["samples"].as_i64().unwrap());
+    assert!((after * 24 - before * 25).abs() <= 25, "{before} {after}");
+    assert!(!map["chapters"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn times_are_exact() {
+    let probe = json!({
+        "streams": [
+            { "index": 0, "codec_type": "video", "codec_name": "mpeg2video", "avg_frame_rate": "25/1", "r_frame_rate": "50/1",
+              "nb_frames": "192000", "start_time": "0.040000" },
+            { "index": 1, "codec_type": "audio", "codec_name": "ac3", "sample_rate": "48000", "channels": 6,
+              "tags": { "language": "deu", "DURATION": "02:08:00.000000000" } },
+            { "index": 2, "codec_type": "subtitle", "codec_name": "dvd_subtitle" },
+        ],
+        "chapters": [{ "id": 1, "start_time": "0.000000", "end_time": "600.012000", "tags": { "title": "One" } }],
+        "format": { "filename": "film.mkv", "duration": "7680.032000" },
+    });
+    let map = map("--map", &probe);
+    let [video, audio, subtitle] = [0, 1, 2].map(|i| &map["streams"][i]);
+    assert_eq!(video["nb_frames"], 192_000);
+    assert_eq!(video["duration"], "8000/1");
+    assert_eq!(video["start_time"], "1/24");
+    assert_eq!((&audio["duration_in"], &audio["duration"]), (&json!("7680/1"), &json!("8000/1")));
+    assert_eq!((&audio["samples_in"], &audio["samples"]), (&json!(368_640_000), &json!(384_000_000)));
+    assert_eq!(subtitle, &json!({ "index": 2, "codec_type": "subtitle", "codec_name": "dvd_subtitle" }));
+    assert_eq!(map["chapters"][0]["end_time"], "50001/80");
+    assert_eq!(map["format"]["duration"], "240001/30");
+}
+
+#[test]
+fn says_what_is_wrong() {
+    let film =
+        |rate: &str| json!({ "streams": [{ "index": 0, "codec_type": "video", "avg_frame_rate": rate }] });
+    let run = |text: String| tool("retime25to24", "--map").input(text).run();
+    run(film("30000/1001").to_string())
+        .failed(1, "retime25to24: <stdin>: stream 0 has 30000/1001 frames a second, --from says 25");
+    run("{}".into()).failed(
+        1,
+        "retime25to24: <stdin>: no streams; the map is made from ffprobe -of json -show_format -show_streams \
+         -show_chapters",
+    );
+    let torn = film("25/1").to_string();
+    run(torn[..20].into())
+        .failed(3, "retime25to24: <stdin>: EOF while parsing an object at line 1 column 20");
+}
