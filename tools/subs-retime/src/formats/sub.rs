@@ -15,7 +15,7 @@ const SYSTEM_HZ: Rational = Rational::whole(27_000_000);
 const END: u8 = 0xb9;
 const PACK: u8 = 0xba;
 const PRIVATE_1: u8 = 0xbd;
-/// Packs lie at multiples of a DVD sector; what is left of one may be empty.
+/// Packs begin at multiples of a DVD's sector; what they leave of one may be empty.
 const SECTOR: usize = 2048;
 
 /// The time fields of a `.sub` file.
@@ -62,13 +62,17 @@ impl Scan<'_> {
         let torn = || (true, "ends inside a packet".to_owned());
         let unit = &self.file[at..];
         let [0, 0, 1, code, ..] = *unit else {
-            let next = (at / SECTOR + 1) * SECTOR;
-            return match unit.iter().take(next - at).all(|&byte| byte == 0 || byte == 0xff) {
-                true => Ok(next.min(self.file.len())),
-                false if unit.len() < 4 => Err(torn()),
-                false => {
-                    Err((false, "neither a pack nor a packet of a program stream begins here".to_owned()))
-                }
+            let rest = unit.len().min(SECTOR - at % SECTOR);
+            let empty = |byte: &u8| matches!(byte, 0 | 0xff);
+            return if rest < SECTOR
+                && (unit.len() >= 4 || rest == SECTOR - at % SECTOR)
+                && unit[..rest].iter().all(empty)
+            {
+                Ok(at + rest)
+            } else if unit.len() < 4 {
+                Err(torn())
+            } else {
+                Err((false, "neither a pack nor a packet of a program stream begins here".to_owned()))
             };
         };
         match code {
