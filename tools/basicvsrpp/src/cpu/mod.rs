@@ -1,22 +1,30 @@
 //! The network on the CPU.
 
+mod deform;
+mod direct;
+pub mod fast;
+mod gemm;
+mod map;
 pub mod plain;
+mod sample;
+pub mod simd;
+mod sink;
+mod winograd;
 
 use crate::{
-    Engine, EngineError, Model, Precision, Settings, Weights,
+    Engine, EngineError, Model, Precision, Settings,
     network::{self, Out},
     picture::Output,
 };
 use bytes::Bytes;
-use plain::Plain;
+use fast::Fast;
+use simd::Level;
 use std::ops::Range;
 
 /// Runs the network on the CPU, in float32.
 #[derive(Debug)]
 pub struct CpuEngine {
-    weights: Weights,
-    settings: Settings,
-    output: Output,
+    stages: Fast,
 }
 
 impl CpuEngine {
@@ -31,7 +39,7 @@ impl CpuEngine {
         if settings.precision != Precision::Fp32 {
             return Err(EngineError::Failed("fp16: the CPU computes in fp32".into()));
         }
-        Ok(Self { weights: model.weights.clone(), settings: settings.clone(), output })
+        Ok(Self { stages: Fast::new(model, settings, output, Level::best())? })
     }
 }
 
@@ -42,8 +50,6 @@ impl Engine for CpuEngine {
         emit: Range<usize>,
         out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
-        let Settings { width, height, in_fmt, .. } = self.settings;
-        let mut backend = Plain { weights: &self.weights, width, height, input: in_fmt, output: self.output };
-        network::enlarge(&mut backend, frames, emit, out)
+        network::enlarge(&mut self.stages, frames, emit, out)
     }
 }

@@ -5,15 +5,21 @@ use crate::{
     recording::{Readable, Recording},
 };
 use basicvsrpp::{
-    Branch, Weights,
-    cpu::plain::{self, Plain, Planes},
+    Branch, Engine, Model, Precision, Settings,
+    checkpoint::Checkpoint,
+    cpu::{
+        CpuEngine,
+        fast::Fast,
+        plain::{self, Plain, Planes},
+        simd::Level,
+    },
     formula, network,
     picture::Output,
 };
 use rawstream::PixFmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{fs, path::PathBuf};
+use std::{fs, ops::Range, path::PathBuf};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
@@ -40,9 +46,16 @@ impl Case {
         number(&self.0[key])
     }
 
-    fn weights(&self) -> Weights {
+    fn model(&self) -> Model {
         let tensors = formula::tensors(self.number("mid_channels"), self.number("num_blocks"));
-        Weights::from_tensors(formula::by_name(tensors)).unwrap()
+        Model::new(&Checkpoint::safetensors("formula", &formula::safetensors(&tensors, "")).unwrap()).unwrap()
+    }
+
+    fn settings(&self) -> Settings {
+        let rgb24 = PixFmt::named("rgb24").unwrap();
+        let (width, height) = (self.number("width"), self.number("height"));
+        let (precision, threads) = (Precision::Fp32, 2);
+        Settings { width, height, in_fmt: rgb24, out_fmt: rgb24, precision, threads, max_memory: None }
     }
 
     fn frames(&self) -> Vec<bytes::Bytes> {
@@ -133,10 +146,14 @@ impl Case {
     }
 
     fn check_plain(&self) {
-        let weights = self.weights();
-        let input = PixFmt::named("rgb24").unwrap();
-        let (width, height) = (self.number("width"), self.number("height"));
-        self.check(Plain { weights: &weights, width, height, input, output: Output::Float });
+        let Model { weights, .. } = &self.model();
+        let Settings { width, height, in_fmt: input, .. } = self.settings();
+        self.check(Plain { weights, width, height, input, output: Output::Float });
+    }
+
+    fn check_fast(&self, level: Level) {
+        println!("{}", level.name());
+        self.check(Fast::new(&self.model(), &self.settings(), Output::Float, level).unwrap());
     }
 }
 
@@ -173,13 +190,54 @@ fn plain_main_case() {
 }
 
 #[test]
-fn plain_odd_size() {
-    Case::named("c16b1-69x67-t3").check_plain();
+fn fast_main_case_at_every_level() {
+    for level in Level::all() {
+        Case::named("c16b1-72x64-t4").check_fast(level);
+    }
 }
 
 #[test]
-fn plain_two_frames_three_channels_in_a_group() {
-    Case::named("c24b2-64x64-t2").check_plain();
+fn odd_size() {
+    Case::named("c16b1-69x67-t3").check_fast(Level::best());
+}
+
+#[test]
+fn two_frames_three_channels_in_a_group() {
+    let case = Case::named("c24b2-64x64-t2");
+    case.check_plain();
+    case.check_fast(Level::best());
+}
+
+#[test]
+fn published_size() {
+    Case::named("c64b7-64x64-t3").check_fast(Level::best());
+}
+
+/// The bytes are those of the sequence: threads, the frames asked for, and what the engine has done before do not show.
+#[test]
+fn output_depends_on_the_sequence_only() {
+    let case = Case::named("c16b1-69x67-t3");
+    let (model, frames) = (case.model(), case.frames());
+    let run = |threads: usize, emits: &[Range<usize>]| {
+        let settings = Settings { threads, ..case.settings() };
+        let mut engine = CpuEngine::new(&model, &settings).unwrap();
+        let mut all = Vec::new();
+        for emit in emits {
+            let mut enlarged = Vec::new();
+            engine
+                .enlarge(&frames, emit.clone(), &mut |frame| {
+                    enlarged.push(frame.to_vec());
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(enlarged.len(), emit.len());
+            all.extend(enlarged);
+        }
+        all
+    };
+    let whole = run(2, &[0..0, 0..3]);
+    assert!(run(1, &[0..2, 2..3]) == whole, "one thread");
+    assert!(run(7, &[0..1, 1..2, 2..2, 2..3]) == whole, "frame by frame with seven threads");
 }
 
 /// What the offset convolutions of `backward_1` give at its second and third visit. They are inside the alignment,
@@ -187,11 +245,9 @@ fn plain_two_frames_three_channels_in_a_group() {
 #[test]
 fn plain_offsets() {
     let case = Case::named("c16b1-72x64-t4");
-    let weights = case.weights();
-    let (width, height) = (case.number("width"), case.number("height"));
-    let input = PixFmt::named("rgb24").unwrap();
-    let mut recording =
-        Recording::new(Plain { weights: &weights, width, height, input, output: Output::Float });
+    let Model { weights, .. } = &case.model();
+    let Settings { width, height, in_fmt: input, .. } = case.settings();
+    let mut recording = Recording::new(Plain { weights, width, height, input, output: Output::Float });
     network::enlarge(&mut recording, &case.frames(), 0..1, &mut |_| Ok(())).unwrap();
     let align = &weights.branches[Branch::Backward1 as usize].align;
     let visited = &recording.features[Branch::Backward1 as usize];

@@ -2,7 +2,10 @@
 
 use basicvsrpp::{
     Branch, EngineError,
-    cpu::plain::{Plain, Planes},
+    cpu::{
+        fast::Fast,
+        plain::{Plain, Planes},
+    },
     network::{Backend, Earlier, Out},
 };
 
@@ -19,6 +22,16 @@ impl Readable for Plain<'_> {
 
     fn read_flow(&self, flow: &Planes) -> Planes {
         flow.clone()
+    }
+}
+
+impl Readable for Fast {
+    fn read_feature(&self, feature: &Self::Feature) -> Planes {
+        self.feature_planes(feature)
+    }
+
+    fn read_flow(&self, flow: &Self::Flow) -> Planes {
+        self.flow_planes(flow)
     }
 }
 

@@ -205,13 +205,11 @@ fn shared_storages() {
 }
 
 #[test]
-#[ignore = "minutes with the plain stages"]
 fn published_size() {
     check("full-96x72-t5");
 }
 
 #[test]
-#[ignore = "minutes with the plain stages"]
 fn whole_picture() {
     check("tiny-320x180-t5");
 }
