@@ -4,6 +4,7 @@
 //! three-field filter (BBC R&D report PH-2071) joins the low vertical frequencies of the kept field with the high ones of
 //! the fields before and after it; a window of values that the motion allows, found as in yadif, bounds the result.
 
+use crate::sample::{Sample, for_each_isa};
 use rawstream::PixFmt;
 use rayon::prelude::*;
 use resample::Isa;
@@ -221,76 +222,8 @@ enum Place {
     Edge,
 }
 
-/// Samples of one or two bytes.
-trait Sample: Copy {
-    const BYTES: usize;
-    fn get(row: &[u8], x: usize) -> i32;
-    fn put(row: &mut [u8], x: usize, value: i32);
-}
-
-#[derive(Clone, Copy)]
-struct Narrow;
-
-impl Sample for Narrow {
-    const BYTES: usize = 1;
-    #[inline(always)]
-    fn get(row: &[u8], x: usize) -> i32 {
-        row[x].into()
-    }
-    #[inline(always)]
-    fn put(row: &mut [u8], x: usize, value: i32) {
-        row[x] = value as u8;
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Wide;
-
-impl Sample for Wide {
-    const BYTES: usize = 2;
-    #[inline(always)]
-    fn get(row: &[u8], x: usize) -> i32 {
-        u16::from_le_bytes([row[2 * x], row[2 * x + 1]]).into()
-    }
-    #[inline(always)]
-    fn put(row: &mut [u8], x: usize, value: i32) {
-        [row[2 * x], row[2 * x + 1]] = (value as u16).to_le_bytes();
-    }
-}
-
-/// Compiles a function for each instruction set and for both sample sizes, and picks one at run time.
-macro_rules! dispatched {
-    ($name:ident, $plain:ident, ($($arg:ident: $type:ty),*)) => {
-        #[inline(never)]
-        fn $name(isa: Isa, wide: bool, $($arg: $type),*) {
-            #[cfg(target_arch = "x86_64")]
-            mod compiled {
-                use super::*;
-                #[target_feature(enable = "avx2,fma")]
-                pub(super) fn avx2(wide: bool, $($arg: $type),*) {
-                    if wide { $plain::<Wide>($($arg),*) } else { $plain::<Narrow>($($arg),*) }
-                }
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-                pub(super) fn avx512(wide: bool, $($arg: $type),*) {
-                    if wide { $plain::<Wide>($($arg),*) } else { $plain::<Narrow>($($arg),*) }
-                }
-            }
-            match isa {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
-                Isa::Avx2 => unsafe { compiled::avx2(wide, $($arg),*) },
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: as above.
-                Isa::Avx512 => unsafe { compiled::avx512(wide, $($arg),*) },
-                _ if wide => $plain::<Wide>($($arg),*),
-                _ => $plain::<Narrow>($($arg),*),
-            }
-        }
-    };
-}
-
-dispatched!(alone, alone_plain, (rows: [&[u8]; 4], out: &mut [u8], max: i32));
-dispatched!(temporal, temporal_plain, (lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32));
+for_each_isa!(alone, alone_plain(rows: [&[u8]; 4], out: &mut [u8], max: i32));
+for_each_isa!(temporal, temporal_plain(lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32));
 
 /// From the kept field only: lines -1, 1, -3, 3.
 #[inline(always)]

@@ -3,11 +3,15 @@
 //! A frame is deinterlaced on its native planes ([`bwdif`]), so that fields of chroma are never mixed by a resize; then
 //! `resample` scales it, crops it and converts its colours in one pass over the rows.
 
+pub mod analyze;
 pub mod bwdif;
 mod geometry;
+pub mod luma;
+mod sample;
 
 pub use geometry::{Crop, Scale, square_width};
 
+use analyze::Analysis;
 use bwdif::{Bwdif, Field, Neighbours, Task};
 use clap::Parser;
 use cli::{
@@ -15,7 +19,7 @@ use cli::{
 };
 use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat};
 use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
-use std::str::FromStr;
+use std::{io::Write, str::FromStr};
 use timebase::Rational;
 
 /// Interlaced anamorphic video in, progressive square-pixel cropped BT.709 video out
@@ -43,6 +47,9 @@ pub struct DeintCrop {
     /// The part of the scaled picture to keep [default: none, all of it]
     #[arg(long, value_name = "W:H:X:Y|none", default_value = "none", hide_default_value = true)]
     pub crop: Crop,
+    /// Read the whole film and print, as JSON, what it shows of fields, bars, pixel aspect and range
+    #[arg(long)]
+    pub analyze: bool,
     #[command(flatten)]
     color: ColorArgs,
     #[command(flatten)]
@@ -141,23 +148,21 @@ impl Tool for DeintCrop {
         let input = Input::open(session, &self.input)?;
         let format = input.format().clone();
         let shape = self.shape(session, &format)?;
+        if self.analyze {
+            return self.analyze(session, input, &shape);
+        }
         let container = self.output.container(input.container(), shape.target.pix_fmt);
-        let threads = self.threads.count();
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|e| Error::failed("threads", e))?;
         let options = Options {
             kernel: self.kernel,
             dither: Dither::None,
             crop: self.crop.0,
-            bands: threads,
+            bands: self.threads.count(),
             isa: Isa::best(),
         };
         let stage = Stage::new(&self, &shape, &options)?;
         self.settings(session, &shape);
         let output = Output::begin_behind(session, container, &shape.written)?;
-        pool.install(|| self.flow(session, input.ahead()?, output, stage))
+        self.pool()?.install(|| self.flow(session, input.ahead()?, output, stage))
     }
 }
 
@@ -247,6 +252,32 @@ impl DeintCrop {
         written.color_range = Some(if pix_fmt.is_rgb() { ColorRange::Full } else { target.range });
         written.chroma_location = Some(target.chroma_location);
         Ok(Shape { source, target, written })
+    }
+
+    fn analyze(&self, session: &Session, input: Input<'_>, shape: &Shape) -> Result<()> {
+        let mut analysis = Analysis::new(input.format())
+            .ok_or_else(|| Error::usage("--analyze", "needs YUV; RGB says nothing of how it was coded"))?;
+        let verdict = self.pool()?.install(|| -> Result<_> {
+            let mut input = input.ahead()?;
+            let (mut frame, mut next) = (Vec::new(), Vec::new());
+            let mut more = input.read(&mut frame)?;
+            while more {
+                more = input.read(&mut next)?;
+                analysis.add(&frame, more.then_some(&next));
+                std::mem::swap(&mut frame, &mut next);
+            }
+            Ok(analysis.verdict((shape.target.width, shape.target.height)))
+        })?;
+        session.fact("analysis", verdict.clone());
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{verdict:#}").and_then(|()| out.flush()).map_err(|e| Error::stdout(&e))
+    }
+
+    fn pool(&self) -> Result<rayon::ThreadPool> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads.count())
+            .build()
+            .map_err(|e| Error::failed("threads", e))
     }
 
     fn settings(&self, session: &Session, shape: &Shape) {
