@@ -5,6 +5,8 @@
 //! writes it in place of the old one and copies every byte between. So what a format does not know (styles, comments,
 //! broken cues, a later version's sections) cannot be lost, and every encoding passes through.
 
+pub mod convert;
+pub mod cue;
 pub mod field;
 pub mod formats;
 pub mod map;

@@ -1,6 +1,6 @@
 //! The flags, and what a run of the tool does with them.
 
-use crate::{Format, Map, Scanned, text::Text};
+use crate::{Format, Map, Scanned, convert::convert, text::Text};
 use clap::Parser;
 use cli::{Error, Result, RunArgs, Session, Tool, parse_rate, reason};
 use memmap2::Mmap;
@@ -113,8 +113,8 @@ impl Tool for Args {
         session.count_in(0, input.len() as u64);
         let format = self.format(&input)?;
         session.setting("format", format.name());
-        if self.to_format.0.is_some_and(|to| to != format) {
-            return Err(Error::usage("--to-format", "conversion is not there yet"));
+        if let Some(to) = self.to_format.0.filter(|&to| to != format) {
+            return converted(session, &input, format, to, map);
         }
         if self.sub.is_some() && format != Format::Idx {
             return Err(Error::usage("--sub", format!("belongs to idx; <stdin> is {format}")));
@@ -160,6 +160,23 @@ fn retime(
     write(&retimed.bytes)?;
     session.count_out(0, retimed.bytes.len() as u64);
     retimed.ending.and(Ok(retimed.times))
+}
+
+/// Converts standard input to another format, and says what that has no place for.
+fn converted(session: &Session, input: &[u8], from: Format, to: Format, map: Map) -> Result<()> {
+    let text = str::from_utf8(input).map_err(|e| {
+        Error::failed("<stdin>", format!("byte {}: not UTF-8, which a conversion needs", e.valid_up_to()))
+    })?;
+    let converted = convert(text.trim_start_matches('\u{feff}'), from, to, map)
+        .map_err(|e| Error::failed("<stdin>", e))?;
+    if let Some(lost) = converted.losses.named() {
+        session.note(format_args!("<stdin>: lost from {from} to {to}: {lost}"));
+    }
+    let mut stdout = rawstream::stdout().map_err(|e| Error::stdout(&e))?;
+    stdout.write_all(converted.text.as_bytes()).map_err(|e| Error::stdout(&e))?;
+    session.count_out(0, converted.text.len() as u64);
+    session.fact("cues", converted.cues);
+    Ok(())
 }
 
 /// The file to write, which must not be the one that is mapped into memory for reading.

@@ -2,6 +2,7 @@
 
 use super::Found;
 use crate::{
+    cue::{Cue, Losses, Piece, Style, Time, push_text},
     field::{ClockStyle, Field, Role},
     text::lines,
 };
@@ -140,4 +141,90 @@ fn arguments(name: &str, rest: &str, base: usize, fields: &mut Vec<Field>) {
         }
         at += argument.len() + 1;
     }
+}
+
+pub(super) fn read(text: &str, losses: &mut Losses) -> Vec<Cue> {
+    let mut cues = Vec::new();
+    let mut columns = Columns::USUAL;
+    for (_, line) in lines(text) {
+        match line.split_once(':') {
+            Some(("Format", rest)) => columns = Columns::of(rest).unwrap_or(columns),
+            Some(("Comment", _)) => losses.add("comments"),
+            Some(("Style", _)) => losses.add("named styles"),
+            Some(("Dialogue", rest)) => {
+                let parts: Vec<_> = rest.splitn(columns.text + 1, ',').collect();
+                let time = |n: usize| Time::clock(parts.get(n)?.trim(), &STYLE);
+                if let (Some(start), Some(text)) = (time(columns.start), parts.get(columns.text)) {
+                    cues.push(Cue { start, end: time(columns.end), text: pieces(text, losses) });
+                }
+            }
+            _ => (),
+        }
+    }
+    cues
+}
+
+fn pieces(text: &str, losses: &mut Losses) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '\\']) {
+        push_text(&mut pieces, &rest[..at]);
+        let (escape, length) = rest[at..].chars().nth(1).map_or((' ', 1), |c| (c, 1 + c.len_utf8()));
+        match (rest[at..].find('}').filter(|_| rest[at..].starts_with('{')), escape) {
+            (Some(end), _) => {
+                for tag in rest[at + 1..at + end].split('\\').skip(1) {
+                    let style = tag
+                        .get(..1)
+                        .and_then(Style::of)
+                        .zip(tag.get(1..).and_then(|on| on.parse::<u16>().ok()));
+                    match style {
+                        Some((style, on)) => pieces.push(Piece::Style(style, on > 0)),
+                        None => losses.add("override tags"),
+                    }
+                }
+                rest = &rest[at + end + 1..];
+                continue;
+            }
+            (None, 'N' | 'n') => pieces.push(Piece::Break),
+            (None, 'h') => push_text(&mut pieces, "\u{a0}"),
+            (None, _) => {
+                push_text(&mut pieces, &rest[at..=at]);
+                rest = &rest[at + 1..];
+                continue;
+            }
+        }
+        rest = &rest[at + length..];
+    }
+    push_text(&mut pieces, rest);
+    pieces
+}
+
+/// What a player takes where a script has no style of its own.
+const HEAD: &str = "\
+[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
+StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&H00FFFFFF,&H000000FF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+";
+
+pub(super) fn write(cues: &[Cue]) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Break => "\\N".to_owned(),
+        Piece::Style(style, on) => format!("{{\\{}{}}}", style.letter(), u8::from(*on)),
+    };
+    let cue = |cue: &Cue| {
+        let [start, end] = [cue.start, cue.end.unwrap_or(cue.start)].map(|time| time.spelled(1, '.'));
+        format!(
+            "Dialogue: 0,{start},{end},Default,,0,0,0,,{}\n",
+            cue.text.iter().map(piece).collect::<String>()
+        )
+    };
+    HEAD.to_owned() + &cues.iter().map(cue).collect::<String>()
 }

@@ -1,8 +1,11 @@
 //! Cues as JSON: objects with `start_ms` and `end_ms` (or `duration_ms`), one document or one object a line.
 
 use super::{Broken, Found};
-use crate::field::{Field, Role};
-use serde_json::Value;
+use crate::{
+    cue::{Cue, Losses, Time, plain, unstyled},
+    field::{Field, Role},
+};
+use serde_json::{Value, json};
 use timebase::Rational;
 
 const MS: Rational = Rational::whole(1000);
@@ -66,4 +69,42 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
         at += if bytes[at] == b'\\' { 2 } else { 1 };
     }
     at.min(bytes.len())
+}
+
+/// Every object with a `start_ms`, at any depth.
+pub(super) fn read(text: &str) -> Result<Vec<Cue>, String> {
+    let mut cues = Vec::new();
+    for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        collect(&document.map_err(|e| e.to_string())?, &mut cues);
+    }
+    Ok(cues)
+}
+
+fn collect(value: &Value, cues: &mut Vec<Cue>) {
+    let time = |key: &str| {
+        let number = value.get(key)?.as_number()?.to_string();
+        Field::number(number.as_bytes(), 0, MS, 6, Role::Instant).map(|field| Time::of(&field))
+    };
+    if let Some(start) = time("start_ms") {
+        let lasting =
+            |duration: Time| Some(Time { ticks: start.ticks.checked_add(duration.ticks)?, ..start });
+        let end = time("end_ms").or_else(|| time("duration_ms").and_then(lasting));
+        let text = value.get("text").and_then(Value::as_str).unwrap_or_default();
+        cues.push(Cue { start, end, text: plain(text) });
+    }
+    match value {
+        Value::Array(all) => all.iter().for_each(|value| collect(value, cues)),
+        Value::Object(all) => all.values().for_each(|value| collect(value, cues)),
+        _ => (),
+    }
+}
+
+pub(super) fn write(cues: &[Cue], losses: &mut Losses) -> String {
+    let mut cue = |cue: &Cue| {
+        json!({ "start_ms": cue.start.ticks, "end_ms": cue.end.map(|end| end.ticks),
+                "text": unstyled(&cue.text, "\n", losses) })
+        .to_string()
+    };
+    let cues: Vec<_> = cues.iter().map(|c| format!("  {}", cue(c))).collect();
+    format!("{{\"cues\": [\n{}\n]}}\n", cues.join(",\n"))
 }

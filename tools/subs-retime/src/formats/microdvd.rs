@@ -3,6 +3,7 @@
 
 use super::Found;
 use crate::{
+    cue::{Cue, Losses, Piece, Style, Time, push_text, unstyled},
     field::{Field, Role},
     text::lines,
 };
@@ -57,4 +58,54 @@ pub(super) fn scan(text: &str, frame_rate: Rational) -> Found {
         }
     }
     found
+}
+
+/// Cues, and how many frames a second they are counted in.
+pub(super) fn read(text: &str, frame_rate: Rational, losses: &mut Losses) -> (Vec<Cue>, Rational) {
+    let mut cues = Vec::new();
+    let mut frame_rate = frame_rate;
+    for (n, (at, line)) in lines(text).filter(|(_, line)| !line.trim().is_empty()).enumerate() {
+        if let Some((_, rate)) = declared(line, at).filter(|_| n == 0) {
+            frame_rate = rate;
+        } else if let Some((start, end, text)) = cue(line, 0, frame_rate) {
+            let text = pieces(&line[text..], losses);
+            cues.push(Cue { start: Time::of(&start), end: end.as_ref().map(Time::of), text });
+        }
+    }
+    (cues, frame_rate)
+}
+
+/// `{y:i}` at the start of a line is a style of that line, `{Y:i}` of the whole cue.
+fn pieces(text: &str, losses: &mut Losses) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut whole: Vec<Style> = Vec::new();
+    for (n, mut line) in text.split('|').enumerate() {
+        if n > 0 {
+            pieces.push(Piece::Break);
+        }
+        let mut styles = Vec::new();
+        while let Some((code, rest)) = line.strip_prefix('{').and_then(|line| line.split_once('}')) {
+            let named = code.strip_prefix("y:").or(code.strip_prefix("Y:")).unwrap_or_default();
+            let found: Vec<_> = named.split(',').filter_map(Style::of).collect();
+            if found.is_empty() {
+                losses.add("control codes");
+            }
+            if code.starts_with('Y') { &mut whole } else { &mut styles }.extend(found);
+            line = rest;
+        }
+        pieces.extend(styles.iter().map(|&style| Piece::Style(style, true)));
+        push_text(&mut pieces, line);
+        pieces.extend(styles.iter().rev().map(|&style| Piece::Style(style, false)));
+    }
+    let styles = |on| whole.iter().map(move |&style| Piece::Style(style, on)).collect::<Vec<_>>();
+    [styles(true), pieces, styles(false)].concat()
+}
+
+pub(super) fn write(cues: &[Cue], frame_rate: Rational, losses: &mut Losses) -> String {
+    let mut out = format!("{{1}}{{1}}{:.3}\n", frame_rate.to_f64());
+    for cue in cues {
+        let end = cue.end.map_or(String::new(), |end| end.ticks.to_string());
+        out += &format!("{{{}}}{{{end}}}{}\n", cue.start.ticks, unstyled(&cue.text, "|", losses));
+    }
+    out
 }

@@ -1,5 +1,6 @@
 //! The formats: for each, where its time fields are. What is no time field is nobody's business.
 
+mod angle;
 mod ass;
 mod chapters_xml;
 mod ffmetadata;
@@ -14,7 +15,11 @@ mod ttml;
 mod vtt;
 mod xml;
 
-use crate::{field::Field, text::lines};
+use crate::{
+    cue::{Cue, Losses},
+    field::Field,
+    text::lines,
+};
 use std::{fmt, str::FromStr};
 use timebase::Rational;
 
@@ -163,6 +168,58 @@ impl Format {
             Self::Ffmetadata => ffmetadata::scan(text),
             Self::Ogm => ogm::scan(text),
             Self::Json => json::scan(text),
+        }
+    }
+
+    /// Ticks a second of the times that [`Format::write`] takes; `frame_rate` is for the format that counts frames.
+    pub fn clock(self, frame_rate: Rational) -> Rational {
+        match self {
+            Self::MicroDvd => frame_rate,
+            Self::Ass => Rational::whole(100),
+            Self::ChaptersXml => Rational::whole(1_000_000_000),
+            _ => Rational::whole(1000),
+        }
+    }
+
+    /// The cues of `text`, and how many frames a second it counts in: its own word for that, or `frame_rate`.
+    ///
+    /// Errors: why there are none.
+    pub fn read(
+        self,
+        text: &str,
+        frame_rate: Rational,
+        losses: &mut Losses,
+    ) -> Result<(Vec<Cue>, Rational), String> {
+        let cues = match self {
+            Self::Srt => srt::read(text, losses),
+            Self::Vtt => vtt::read(text, losses),
+            Self::Ass => ass::read(text, losses),
+            Self::MicroDvd => return Ok(microdvd::read(text, frame_rate, losses)),
+            Self::Ttml => ttml::read(text, losses)?,
+            Self::ChaptersXml => chapters_xml::read(text)?,
+            Self::Ffmetadata => ffmetadata::read(text),
+            Self::Ogm => ogm::read(text),
+            Self::Json => json::read(text)?,
+            Self::Idx | Self::Sup => return Err(format!("{self} is pictures, which scripts/subs-ocr reads")),
+        };
+        Ok((cues, frame_rate))
+    }
+
+    /// A file of `cues`, whose times are on [`Format::clock`].
+    ///
+    /// Errors: a format that is pictures.
+    pub fn write(self, cues: &[Cue], frame_rate: Rational, losses: &mut Losses) -> Result<String, String> {
+        match self {
+            Self::Srt => Ok(srt::write(cues)),
+            Self::Vtt => Ok(vtt::write(cues)),
+            Self::Ass => Ok(ass::write(cues)),
+            Self::MicroDvd => Ok(microdvd::write(cues, frame_rate, losses)),
+            Self::Ttml => Ok(ttml::write(cues)),
+            Self::ChaptersXml => Ok(chapters_xml::write(cues, losses)),
+            Self::Ffmetadata => Ok(ffmetadata::write(cues, losses)),
+            Self::Ogm => Ok(ogm::write(cues, losses)),
+            Self::Json => Ok(json::write(cues, losses)),
+            Self::Idx | Self::Sup => Err(format!("{self} is pictures, which text cannot become")),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Found;
 use crate::{
+    cue::{Cue, Losses, Time, plain, unstyled},
     field::{ClockStyle, Field},
     text::lines,
 };
@@ -32,4 +33,31 @@ pub(super) fn scan(text: &str) -> Found {
         }
     }
     found
+}
+
+pub(super) fn read(text: &str) -> Vec<Cue> {
+    let mut chapters: Vec<Cue> = Vec::new();
+    for (_, line) in lines(text) {
+        let title =
+            line.split_once('=').filter(|(key, _)| key.starts_with("CHAPTER") && key.ends_with("NAME"));
+        if let Some(start) = time(line, 0) {
+            chapters.push(Cue { start: Time::of(&start), end: None, text: Vec::new() });
+        } else if let (Some((_, title)), Some(last)) = (title, chapters.last_mut()) {
+            last.text = plain(title);
+        }
+    }
+    chapters
+}
+
+pub(super) fn write(chapters: &[Cue], losses: &mut Losses) -> String {
+    let mut out = String::new();
+    for (n, chapter) in chapters.iter().enumerate() {
+        if chapter.end.is_some() {
+            losses.add("ends");
+        }
+        let (n, start) = (n + 1, chapter.start.spelled(2, '.'));
+        out +=
+            &format!("CHAPTER{n:02}={start}\nCHAPTER{n:02}NAME={}\n", unstyled(&chapter.text, " ", losses));
+    }
+    out
 }

@@ -1,7 +1,8 @@
 //! SubRip: `00:00:01,000 --> 00:00:02,000` on a line of its own, whatever stands around it.
 
-use super::Found;
+use super::{Found, angle};
 use crate::{
+    cue::{Cue, Losses, Piece, Time},
     field::{ClockStyle, Field},
     text::lines,
 };
@@ -37,4 +38,55 @@ pub(super) fn scan(text: &str) -> Found {
         }
     }
     found
+}
+
+/// A block of cue text: the lines from `lines` up to an empty one.
+pub(super) fn block<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) -> String {
+    lines.map(|(_, line)| line).take_while(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn read(text: &str, losses: &mut Losses) -> Vec<Cue> {
+    let mut cues = Vec::new();
+    let mut lines = lines(text);
+    while let Some((_, line)) = lines.next() {
+        let Some((start, end)) = timing(line, 0, &STYLE) else { continue };
+        if line.contains("X1:") {
+            losses.add("positions");
+        }
+        let mut text = block(&mut lines);
+        // What players took over from ASS.
+        while let Some((before, (_, after))) =
+            text.split_once("{\\").and_then(|(b, a)| Some((b, a.split_once('}')?)))
+        {
+            losses.add("override tags");
+            text = format!("{before}{after}");
+        }
+        let tag = |word: &str| word.to_ascii_lowercase().starts_with("font").then_some("fonts and colours");
+        let text = angle::read(&text, tag, losses);
+        cues.push(Cue { start: Time::of(&start), end: end.as_ref().map(Time::of), text });
+    }
+    cues
+}
+
+pub(super) fn write(cues: &[Cue]) -> String {
+    let cue = |(n, cue): (usize, &Cue)| {
+        let [start, end] = [cue.start, cue.end.unwrap_or(cue.start)].map(|time| time.spelled(2, ','));
+        format!(
+            "{}\n{start} {ARROW} {end}\n{}\n\n",
+            n + 1,
+            angle::write(&without_empty_lines(&cue.text), str::to_owned)
+        )
+    };
+    cues.iter().enumerate().map(cue).collect()
+}
+
+/// An empty line would end the cue.
+pub(super) fn without_empty_lines(text: &[Piece]) -> Vec<Piece> {
+    let mut kept: Vec<Piece> = Vec::new();
+    for piece in text {
+        if *piece != Piece::Break || !matches!(kept.last(), None | Some(Piece::Break)) {
+            kept.push(piece.clone());
+        }
+    }
+    kept
 }

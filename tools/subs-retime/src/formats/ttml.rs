@@ -1,9 +1,15 @@
 //! TTML: `begin`, `end` and `dur` of any element, as clock times, frames, ticks or numbers with a unit (TTML2, 12.3.1).
 
 use super::{Found, xml};
-use crate::field::{ClockStyle, Field, Role, Spelling};
-use quick_xml::events::{BytesStart, Event};
-use timebase::Rational;
+use crate::{
+    cue::{Cue, Losses, Piece, Style, Time, push_text},
+    field::{ClockStyle, Field, Role, Spelling},
+};
+use quick_xml::{
+    escape::escape,
+    events::{BytesStart, Event},
+};
+use timebase::{Rational, Retime};
 
 const STYLE: ClockStyle = ClockStyle { points: b".", decimals: 3, hours_optional: false };
 
@@ -115,4 +121,125 @@ fn frames(value: &str, seconds: Field, clocks: &Clocks) -> Option<Field> {
         role: Role::Instant,
         spelling: Spelling::Frames { hours, second, frame, part: rest.contains('.').then_some(one_part) },
     })
+}
+
+/// Nanoseconds, in which the times of nested elements add up.
+const NS: Rational = Rational::whole(1_000_000_000);
+
+/// What `p` and `span` elements say, each `p` a cue.
+pub(super) fn read(text: &str, losses: &mut Losses) -> Result<Vec<Cue>, String> {
+    let mut cues: Vec<Cue> = Vec::new();
+    let mut clocks = None;
+    // For each open element: when it begins, its styles, and whether it is a cue.
+    let mut open: Vec<(i64, Vec<Style>, bool)> = Vec::new();
+    let broken = xml::walk(text, |event, _| match event {
+        Event::Start(element) | Event::Empty(element) => {
+            let clocks = clocks.get_or_insert_with(|| Clocks::of(element));
+            let outer = open.last().map_or(0, |(begin, ..)| *begin);
+            let at = |name: &str| {
+                let value = element.attributes().flatten().find(|a| a.key.as_ref() == name)?.value;
+                let field = time(value.trim(), 0, clocks)?;
+                Retime::new(Rational::whole(1))?.ticks_between(field.ticks, field.clock, NS)
+            };
+            let begin = outer.saturating_add(at("begin").unwrap_or(0));
+            let end = at("end")
+                .map(|end| outer.saturating_add(end))
+                .or(at("dur").map(|dur| begin.saturating_add(dur)));
+            let name = element.local_name();
+            let is_cue = name.as_ref() == "p";
+            let ns = |ticks| Time { ticks, clock: NS };
+            if is_cue {
+                cues.push(Cue { start: ns(begin), end: end.map(ns), text: Vec::new() });
+            }
+            let inside = is_cue || open.iter().any(|(.., is_cue)| *is_cue);
+            let mut styles = Vec::new();
+            for attribute in element.attributes().flatten().filter(|_| inside) {
+                match (attribute.key.local_name().as_ref(), &*attribute.value) {
+                    ("fontStyle", "italic") => styles.push(Style::Italic),
+                    ("fontWeight", "bold") => styles.push(Style::Bold),
+                    ("textDecoration", "underline") => styles.push(Style::Underline),
+                    ("region", _) => losses.add("regions"),
+                    ("style", _) => losses.add("named styles"),
+                    ("color" | "backgroundColor" | "fontFamily" | "fontSize", _) => {
+                        losses.add("fonts and colours")
+                    }
+                    ("begin", _) if !is_cue => losses.add("inline times"),
+                    _ => (),
+                }
+            }
+            if let Some(cue) = cues.last_mut().filter(|_| inside) {
+                cue.text.extend(styles.iter().map(|&style| Piece::Style(style, true)));
+                if name.as_ref() == "br" {
+                    cue.text.push(Piece::Break);
+                }
+            }
+            if matches!(event, Event::Start(_)) {
+                open.push((begin, styles, is_cue));
+            }
+        }
+        Event::End(_) => {
+            if let (Some((_, styles, _)), Some(cue)) = (open.pop(), cues.last_mut()) {
+                cue.text.extend(styles.iter().rev().map(|&style| Piece::Style(style, false)));
+            }
+        }
+        event => {
+            let mut said = String::new();
+            xml::say(event, &mut said);
+            if let Some(cue) = cues.last_mut().filter(|_| open.iter().any(|(.., is_cue)| *is_cue)) {
+                // White space is one space, and none where a line begins.
+                let line_start = matches!(cue.text.last(), None | Some(Piece::Break));
+                let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+                let before = !line_start && said.starts_with(char::is_whitespace);
+                let after = !words.is_empty() && said.ends_with(char::is_whitespace);
+                let space = |there| if there { " " } else { "" };
+                push_text(&mut cue.text, &format!("{}{words}{}", space(before), space(after)));
+            }
+        }
+    });
+    for cue in &mut cues {
+        if let Some(Piece::Text(last)) = cue.text.last_mut() {
+            last.truncate(last.trim_end().len());
+        }
+    }
+    broken.map_or(Ok(cues), |broken| Err(broken.reason))
+}
+
+pub(super) fn write(cues: &[Cue]) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => escape(text).into_owned(),
+        Piece::Break => "<br/>".to_owned(),
+        Piece::Style(Style::Bold, true) => "<span tts:fontWeight=\"bold\">".to_owned(),
+        Piece::Style(Style::Italic, true) => "<span tts:fontStyle=\"italic\">".to_owned(),
+        Piece::Style(Style::Underline, true) => "<span tts:textDecoration=\"underline\">".to_owned(),
+        Piece::Style(_, false) => "</span>".to_owned(),
+    };
+    let cue = |cue: &Cue| {
+        let [start, end] = [cue.start, cue.end.unwrap_or(cue.start)].map(|time| time.spelled(2, '.'));
+        format!(
+            "      <p begin=\"{start}\" end=\"{end}\">{}</p>\n",
+            nested(&cue.text).iter().map(piece).collect::<String>()
+        )
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<tt xmlns=\"http://www.w3.org/ns/ttml\" \
+         xmlns:tts=\"http://www.w3.org/ns/ttml#styling\" xml:lang=\"\">\n  <body>\n    <div>\n{}    </div>\n  </body>\n</tt>\n",
+        cues.iter().map(cue).collect::<String>()
+    )
+}
+
+/// The same text with every style ended that was begun, and none that was not.
+fn nested(text: &[Piece]) -> Vec<Piece> {
+    let mut open = 0usize;
+    let mut kept = Vec::new();
+    for piece in text {
+        match piece {
+            Piece::Style(_, true) => open += 1,
+            Piece::Style(_, false) if open == 0 => continue,
+            Piece::Style(_, false) => open -= 1,
+            _ => (),
+        }
+        kept.push(piece.clone());
+    }
+    kept.extend(std::iter::repeat_n(Piece::Style(Style::Italic, false), open));
+    kept
 }

@@ -1,7 +1,8 @@
 //! WebVTT: timing lines, stamps inside a cue's text, and the header's X-TIMESTAMP-MAP (RFC 8216, 3.5).
 
-use super::{Found, srt};
+use super::{Found, angle, srt};
 use crate::{
+    cue::{Cue, Losses, Piece, Time},
     field::{ClockStyle, Field, Role},
     text::lines,
 };
@@ -66,4 +67,70 @@ fn timestamp_map(line: &str, base: usize, found: &mut Found) {
     }
     sides.sort_by_key(|side| side.at.start);
     found.fields.extend(sides);
+}
+
+/// What a tag other than a style is.
+fn tag(word: &str) -> Option<&'static str> {
+    match word.chars().next()? {
+        '0'..='9' => Some("inline times"),
+        'v' => Some("voices"),
+        'c' => Some("classes"),
+        'l' | 'r' => Some("languages and ruby"),
+        _ => Some("tags"),
+    }
+}
+
+/// The characters that cue text spells out.
+const SPELLED: [(&str, &str); 6] = [
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&nbsp;", "\u{a0}"),
+    ("&lrm;", "\u{200e}"),
+    ("&rlm;", "\u{200f}"),
+    ("&amp;", "&"),
+];
+
+pub(super) fn read(text: &str, losses: &mut Losses) -> Vec<Cue> {
+    let mut cues = Vec::new();
+    let mut lines = lines(text);
+    while let Some((_, line)) = lines.next() {
+        if let Some((start, end)) = srt::timing(line, 0, &STYLE) {
+            if end.as_ref().is_some_and(|end| !line[end.end()..].trim().is_empty()) {
+                losses.add("positions");
+            }
+            let mut text = angle::read(&srt::block(&mut lines), tag, losses);
+            for piece in &mut text {
+                if let Piece::Text(text) = piece {
+                    *text = SPELLED
+                        .iter()
+                        .fold(std::mem::take(text), |text, (spelled, is)| text.replace(spelled, is));
+                }
+            }
+            cues.push(Cue { start: Time::of(&start), end: end.as_ref().map(Time::of), text });
+        } else {
+            let block = ["NOTE", "STYLE", "REGION"].into_iter().find(|block| line.starts_with(block));
+            if let Some(block) = block {
+                losses.add(match block {
+                    "NOTE" => "notes",
+                    "STYLE" => "style sheets",
+                    _ => "regions",
+                });
+                srt::block(&mut lines);
+            }
+        }
+    }
+    cues
+}
+
+pub(super) fn write(cues: &[Cue]) -> String {
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let cue = |cue: &Cue| {
+        let [start, end] = [cue.start, cue.end.unwrap_or(cue.start)].map(|time| time.spelled(2, '.'));
+        format!(
+            "\n{start} {} {end}\n{}\n",
+            srt::ARROW,
+            angle::write(&srt::without_empty_lines(&cue.text), escape)
+        )
+    };
+    format!("WEBVTT\n{}", cues.iter().map(cue).collect::<String>())
 }

@@ -1,7 +1,7 @@
 //! What the XML formats share: a walk over the elements, and where in the file a part of it stands.
 
 use super::Broken;
-use quick_xml::{Reader, errors::SyntaxError, events::Event};
+use quick_xml::{Reader, errors::SyntaxError, escape::resolve_predefined_entity, events::Event};
 
 /// Shows every event of `text` to `see`, with how many elements are open around it; why the walk ended early, if it
 /// did.
@@ -46,5 +46,18 @@ pub(super) fn root(text: &str) -> Option<String> {
             Event::Eof => return None,
             _ => (),
         }
+    }
+}
+
+/// Adds the characters of an event to a text: what stands there, with its references resolved.
+pub(super) fn say(event: &Event<'_>, said: &mut String) {
+    match event {
+        Event::Text(text) => said.push_str(text),
+        Event::CData(text) => said.push_str(text),
+        Event::GeneralRef(name) => match name.resolve_char_ref() {
+            Ok(Some(character)) => said.push(character),
+            _ => said.push_str(resolve_predefined_entity(name).unwrap_or_default()),
+        },
+        _ => (),
     }
 }
