@@ -37,8 +37,10 @@ pub struct FrameReader<R> {
     input: R,
     format: VideoFormat,
     container: Container,
-    /// First bytes of raw video that were read while looking for the magic.
+    /// Bytes of the coming frame that were read while looking for the magic or for the frame itself.
     sniffed: Vec<u8>,
+    /// The `FRAME` line of the coming frame, once it was read.
+    frame_line: Option<String>,
     /// Field order of the frame read last, where its own `FRAME` line gave one.
     frame_order: Option<FieldOrder>,
     frames: u64,
@@ -60,6 +62,7 @@ impl<R: Read> FrameReader<R> {
                 format: VideoFormat::new(0, 0, PixFmt::ALL[0]),
                 container: Container::Y4m,
                 sniffed: Vec::new(),
+                frame_line: None,
                 frame_order: None,
                 frames: 0,
                 bytes,
@@ -81,6 +84,7 @@ impl<R: Read> FrameReader<R> {
             format,
             container: Container::Raw,
             sniffed: first,
+            frame_line: None,
             frame_order: None,
             frames: 0,
             bytes: 0,
@@ -167,49 +171,136 @@ impl<R: Read> FrameReader<R> {
         Ok(have)
     }
 
+    /// Is there another frame? Reads no further than its beginning, and nothing when asked again.
+    ///
+    /// Errors: [`Error::Torn`] when the stream ends inside a `FRAME` line.
+    pub fn begin(&mut self) -> Result<bool, Error> {
+        match self.container {
+            Container::Raw => {
+                if self.sniffed.is_empty() {
+                    self.sniffed.resize(FIRST_BYTES.min(self.format.frame_bytes()), 0);
+                    let have = self.some_bytes()?;
+                    self.sniffed.truncate(have);
+                }
+                Ok(!self.sniffed.is_empty())
+            }
+            Container::Y4m if self.frame_line.is_some() => Ok(true),
+            Container::Y4m => {
+                let mut magic = [0; y4m::FRAME.len()];
+                let have = self.fill(&mut magic)?;
+                if have == 0 {
+                    return Ok(false);
+                }
+                if have < magic.len() && y4m::FRAME.starts_with(&magic[..have]) {
+                    return Err(Error::Torn(format!(
+                        "ends inside the header of frame {}, at byte {}",
+                        self.frames, self.bytes
+                    )));
+                }
+                if magic != y4m::FRAME {
+                    return Err(Error::Torn(format!(
+                        "frame {}, byte {}: no FRAME line where one must be",
+                        self.frames,
+                        self.bytes - have as u64
+                    )));
+                }
+                let line = format!("FRAME{}", self.line(&format!("the header of frame {}", self.frames))?);
+                self.frame_order = y4m::parse_frame_line(&line).map_err(Error::Header)?;
+                self.frame_line = Some(line);
+                Ok(true)
+            }
+        }
+    }
+
+    /// One read into `sniffed`; how much it got.
+    fn some_bytes(&mut self) -> Result<usize, Error> {
+        loop {
+            match self.input.read(&mut self.sniffed) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn torn_frame(&self, have: usize) -> Error {
+        let want = self.format.frame_bytes();
+        Error::Torn(format!(
+            "ends inside frame {}, at byte {}: {have} of {want} bytes",
+            self.frames, self.bytes
+        ))
+    }
+
     /// Reads the next frame into `frame`, which takes the frame's size. `false` at the end of the stream.
     ///
     /// Errors: [`Error::Torn`] when the stream ends inside the frame or its header, with frame and byte position. What
     /// is in `frame` then is not a frame.
     pub fn read(&mut self, frame: &mut Vec<u8>) -> Result<bool, Error> {
-        let want = self.format.frame_bytes();
-        // Only the first call pays for zeroing: later frames have the same size.
-        frame.resize(want, 0);
-        if self.container == Container::Y4m {
-            let mut magic = [0; y4m::FRAME.len()];
-            let have = self.fill(&mut magic)?;
-            if have == 0 {
-                return Ok(false);
-            }
-            if have < magic.len() && y4m::FRAME.starts_with(&magic[..have]) {
-                return Err(Error::Torn(format!(
-                    "ends inside the header of frame {}, at byte {}",
-                    self.frames, self.bytes
-                )));
-            }
-            if magic != y4m::FRAME {
-                return Err(Error::Torn(format!(
-                    "frame {}, byte {}: no FRAME line where one must be",
-                    self.frames,
-                    self.bytes - have as u64
-                )));
-            }
-            let rest = self.line(&format!("the header of frame {}", self.frames))?;
-            self.frame_order = y4m::parse_frame_line(&format!("FRAME{rest}")).map_err(Error::Header)?;
-        }
-        let have = self.fill(frame)?;
-        if have == 0 && self.container == Container::Raw {
+        if !self.begin()? {
             return Ok(false);
         }
-        if have < want {
-            return Err(Error::Torn(format!(
-                "ends inside frame {}, at byte {}: {have} of {want} bytes",
-                self.frames, self.bytes
-            )));
+        // Only the first call pays for zeroing: later frames have the same size.
+        frame.resize(self.format.frame_bytes(), 0);
+        let have = self.fill(frame)?;
+        if have < frame.len() {
+            return Err(self.torn_frame(have));
+        }
+        self.frame_line = None;
+        self.frames += 1;
+        Ok(true)
+    }
+
+    /// Moves the next frame to `sink`, framed as it came, without holding it. `false` at the end of the stream.
+    ///
+    /// Errors: as for [`FrameReader::read`], but the sink then has the beginning of a torn frame; and the sink's own.
+    pub fn pass<S: Sink<R>>(&mut self, sink: &mut S) -> Result<bool, PassError<S::Error>> {
+        if !self.begin()? {
+            return Ok(false);
+        }
+        if let Some(line) = self.frame_line.take() {
+            sink.bytes(line.as_bytes()).and_then(|()| sink.bytes(b"\n")).map_err(PassError::Sink)?;
+        }
+        let want = self.format.frame_bytes();
+        let mut have = self.sniffed.len().min(want);
+        sink.bytes(&self.sniffed[..have]).map_err(PassError::Sink)?;
+        self.sniffed.drain(..have);
+        self.bytes += have as u64;
+        while have < want {
+            let moved = sink.move_from(&mut self.input, want - have).map_err(PassError::Sink)?;
+            if moved == 0 {
+                return Err(self.torn_frame(have).into());
+            }
+            have += moved;
+            self.bytes += moved as u64;
         }
         self.frames += 1;
         Ok(true)
     }
+}
+
+/// How much of a raw frame is read to see that there is one.
+const FIRST_BYTES: usize = 4096;
+
+/// Where [`FrameReader::pass`] moves frames.
+pub trait Sink<R> {
+    /// Why it takes no more.
+    type Error;
+
+    /// Takes all of `bytes`.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Takes up to `most` bytes from `input` and says how many; 0 when the input has ended.
+    fn move_from(&mut self, input: &mut R, most: usize) -> Result<usize, Self::Error>;
+}
+
+/// Why a frame could not be moved on.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError<E> {
+    /// The stream's fault.
+    #[error(transparent)]
+    Input(#[from] Error),
+    /// The sink's.
+    #[error("the sink takes no more")]
+    Sink(E),
 }
 
 #[cfg(test)]
@@ -235,12 +326,47 @@ mod tests {
         }
     }
 
+    /// Collects, two bytes at a time.
+    impl Sink<&[u8]> for Vec<u8> {
+        type Error = std::convert::Infallible;
+
+        fn bytes(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+            self.extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn move_from(&mut self, input: &mut &[u8], most: usize) -> Result<usize, Self::Error> {
+            let (now, later) = input.split_at(input.len().min(most).min(2));
+            self.extend_from_slice(now);
+            *input = later;
+            Ok(now.len())
+        }
+    }
+
+    /// Passing on sees the same frames, ends and tears as reading.
+    fn passes(input: &[u8], told: &Told, preamble: usize) {
+        let (frames, error) = drain(input, told);
+        let Ok(mut reader) = FrameReader::open(input, told) else { return };
+        let mut out = Vec::new();
+        let end = loop {
+            match reader.pass(&mut out) {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(e) => break Some(e.to_string()),
+            }
+        };
+        assert_eq!((reader.frames(), &end), (frames, &error.map(|e| e.to_string())));
+        assert!(input[preamble..].starts_with(&out), "{input:?} {out:?}");
+        assert!(end.is_some() || out.len() == input.len() - preamble);
+    }
+
     /// Every byte position of a short stream: it ends whole, or is torn and says where.
     #[test]
     fn torn_everywhere() {
         let frame = 4 * 2 * 3 / 2;
         let raw = vec![7u8; 3 * frame];
         for cut in 0..=raw.len() {
+            passes(&raw[..cut], &told(4, 2, "yuv420p"), 0);
             let (frames, error) = drain(&raw[..cut], &told(4, 2, "yuv420p"));
             assert_eq!(frames, (cut / frame) as u64);
             if cut % frame == 0 {
@@ -258,6 +384,7 @@ mod tests {
             y4m.extend_from_slice(&[1; 12]);
         }
         for cut in 9..=y4m.len() {
+            passes(&y4m[..cut], &Told::default(), head.len());
             let (frames, error) = drain(&y4m[..cut], &Told::default());
             let whole = cut >= head.len() && (cut - head.len()).is_multiple_of(18);
             assert_eq!(error.is_none(), whole, "{cut}: {error:?}");
