@@ -54,9 +54,15 @@ pub struct SegSink {
     /// A command that takes no frame and writes nothing for so long is ended
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = humantime::parse_duration)]
     pub(crate) stall_timeout: Duration,
+    /// Report of an upstream stage, which must agree with the frames that came; several in the pipeline's order
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_report: Vec<PathBuf>,
     /// Print the job in --dir as JSON
     #[arg(long)]
     pub(crate) status: bool,
+    /// With --status: join the segments that are finished so far to FILE, which plays
+    #[arg(long, value_name = "FILE", requires = "status")]
+    pub(crate) join_so_far: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -109,7 +115,11 @@ impl Tool for SegSink {
 
     fn run(self, session: &Session) -> Result<()> {
         let dir = self.dir.clone().ok_or_else(|| Error::usage("--dir", "says where the job is"))?;
-        if self.status { status::print(&dir) } else { run::run(&self, &dir, session) }
+        if self.status {
+            status::print(&dir, self.join_so_far.as_deref())
+        } else {
+            run::run(&self, &dir, session)
+        }
     }
 }
 

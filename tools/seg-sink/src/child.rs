@@ -3,12 +3,19 @@
 //! Each is the leader of a process group of its own, so that a ^C on the terminal reaches seg-sink alone and what the
 //! command has started ends with it. What it says goes to a log and its tail into messages.
 
-use crate::control::{Control, Stop};
+use crate::{
+    control::{Control, Stop},
+    disk::{Grant, LOG_BYTES},
+    warden,
+};
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice},
+    libc,
     poll::PollFlags,
     sys::{
         prctl,
+        resource::{RLIM_INFINITY, Resource, setrlimit},
         signal::{Signal, killpg},
     },
     unistd::Pid,
@@ -17,26 +24,25 @@ use std::{
     fs::File,
     io::{self, PipeReader, Read, Write},
     os::{
-        fd::AsFd,
+        fd::{AsFd, BorrowedFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-/// What is kept of a command's words on disk.
-const LOG_BYTES: usize = 64 << 10;
-/// And in a message.
+/// What is kept of a command's words in a message.
 const TAIL_BYTES: usize = 400;
 /// How often a running command is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// A running command.
-pub(crate) struct Running {
+/// A running command, and the right to write that goes with it.
+pub(crate) struct Running<'a> {
     child: Child,
     log: Option<JoinHandle<String>>,
+    grant: Option<Grant<'a>>,
 }
 
 /// Why a command's work does not count.
@@ -44,6 +50,8 @@ pub(crate) struct Running {
 pub(crate) enum Failure {
     /// It failed, or what it wrote is not what it was to write.
     Command(String),
+    /// It wrote as much as it was granted.
+    Full,
     /// The run is stopping; nothing is said against the command.
     Stopped,
     /// The job cannot go on, whatever the command did.
@@ -63,14 +71,20 @@ pub(crate) fn find(program: &str) -> Result<(), String> {
     if found { Ok(()) } else { Err("not found, or not a program".into()) }
 }
 
-fn command(argv: &[String]) -> Command {
+/// A command that ends with us and may write files of `most` bytes.
+fn command(argv: &[String], most: Option<u64>) -> Command {
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).process_group(0);
     let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec only prctl and getppid are called, which are plain system calls.
+    let register = warden::entry();
+    // SAFETY: between fork and exec only plain system calls are made: write, prctl, getppid, setrlimit.
     unsafe {
         command.pre_exec(move || {
+            register();
             prctl::set_pdeathsig(Signal::SIGKILL)?;
+            if let Some(most) = most {
+                setrlimit(Resource::RLIMIT_FSIZE, most, RLIM_INFINITY)?;
+            }
             // The parent may have died before the wish was known.
             if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
@@ -78,18 +92,55 @@ fn command(argv: &[String]) -> Command {
     command
 }
 
-impl Running {
-    /// Starts `argv`, its standard input a pipe or empty, its words in `log`. The calling thread must outlive the
-    /// command: the kernel ends it with the thread that started it.
-    pub(crate) fn start(argv: &[String], with_frames: bool, log: &Path) -> io::Result<Self> {
+/// Raises what the processes of a group may write. One that is born meanwhile has it from its parent.
+fn raise_limit(group: Pid, most: u64) {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in numbers.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok()) {
+        if nix::unistd::getpgid(Some(Pid::from_raw(pid))) == Ok(group) {
+            let limit = libc::rlimit { rlim_cur: most, rlim_max: RLIM_INFINITY };
+            // SAFETY: reads one valid rlimit and writes none. A process that is gone needs none.
+            unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+        }
+    }
+}
+
+impl<'a> Running<'a> {
+    /// Starts `argv`, frames on its standard input where `frames` says so, its words in the file `log`, if
+    /// there is to be one. The calling
+    /// thread must outlive the command: the kernel ends it with the thread that started it.
+    pub(crate) fn start(
+        argv: &[String],
+        frames: Stdio,
+        log: Option<PathBuf>,
+        grant: Option<Grant<'a>>,
+    ) -> io::Result<Self> {
         let (said, words) = io::pipe()?;
-        let log = File::create(log)?;
-        let child = command(argv)
-            .stdin(if with_frames { Stdio::piped() } else { Stdio::null() })
-            .stdout(words.try_clone()?)
-            .stderr(words)
-            .spawn()?;
-        Ok(Self { child, log: Some(thread::spawn(move || keep(said, Some(log)))) })
+        let most = grant.as_ref().and_then(Grant::bytes);
+        let child = command(argv, most).stdin(frames).stdout(words.try_clone()?).stderr(words).spawn()?;
+        Ok(Self { child, log: Some(thread::spawn(move || keep(said, log))), grant })
+    }
+
+    /// Starts `argv` with frames on its standard output, which the second value reads.
+    pub(crate) fn start_source(argv: &[String]) -> io::Result<(Self, Stdio)> {
+        let (said, words) = io::pipe()?;
+        let mut child =
+            command(argv, None).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words).spawn()?;
+        let frames = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((Self { child, log: Some(thread::spawn(move || keep(said, None))), grant: None }, frames.into()))
+    }
+
+    /// How much it may write; `None`: as much as it likes.
+    pub(crate) fn most(&self) -> Option<u64> {
+        self.grant.as_ref().and_then(Grant::bytes)
+    }
+
+    /// Raises that, as [`Grant::grow`] does.
+    pub(crate) fn grow(&mut self, least: u64, most: u64, reserve: u64) -> bool {
+        let grown = self.grant.as_mut().is_none_or(|grant| grant.grow(least, most, reserve));
+        if let Some(most) = self.most().filter(|_| grown) {
+            raise_limit(self.group(), most);
+        }
+        grown
     }
 
     /// The pipe that takes the frames; once.
@@ -109,6 +160,7 @@ impl Running {
     pub(crate) fn kill(mut self) {
         let _ = killpg(self.group(), Signal::SIGKILL);
         let _ = self.child.wait();
+        warden::forget(self.group());
         if let Some(log) = self.log.take() {
             let _ = log.join();
         }
@@ -145,8 +197,15 @@ impl Running {
         };
         // What it may have left behind must not write on.
         let _ = killpg(self.group(), Signal::SIGKILL);
+        warden::forget(self.group());
         let tail = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
-        if status.success() { Ok(()) } else { Err(Failure::Command(ending(status) + &tail)) }
+        let full = status.signal() == Some(Signal::SIGXFSZ as i32)
+            || self.most().is_some_and(|most| size(output) >= most / 4096 * 4096);
+        match status.success() {
+            true => Ok(()),
+            false if full => Err(Failure::Full),
+            false => Err(Failure::Command(ending(status) + &tail)),
+        }
     }
 }
 
@@ -163,15 +222,18 @@ fn ending(status: ExitStatus) -> String {
 }
 
 /// Writes what a command says to its log, up to a bound, and returns the tail of it as `: words`.
-fn keep(mut said: PipeReader, mut log: Option<File>) -> String {
-    let (mut tail, mut written) = (Vec::new(), 0);
+fn keep(mut said: PipeReader, path: Option<PathBuf>) -> String {
+    let (mut tail, mut written, mut log) = (Vec::new(), 0, None);
     let mut buffer = [0; 4096];
     while let Ok(n) = said.read(&mut buffer) {
         if n == 0 {
             break;
         }
-        let room = LOG_BYTES.saturating_sub(written).min(n);
-        // A log that cannot be written is no reason to fail.
+        let room = (LOG_BYTES as usize).saturating_sub(written).min(n);
+        // A log that cannot be written is no reason to fail; a command that says nothing has none.
+        if written == 0 {
+            log = path.as_ref().and_then(|path| File::create(path).ok());
+        }
         let _ = log.as_mut().map(|log| log.write_all(&buffer[..room]));
         written += room;
         tail.extend_from_slice(&buffer[..n]);
@@ -225,6 +287,35 @@ impl Feed {
         }
         Ok(())
     }
+
+    /// Moves up to `most` bytes from the pipe `input` without looking at them; 0 when that has ended.
+    pub(crate) fn splice(
+        &mut self,
+        input: &File,
+        most: usize,
+        control: &Control,
+        stall: Duration,
+    ) -> Result<usize, Refusal> {
+        let wait = |fd: BorrowedFd<'_>, events, time| match control.wait(fd, events, time) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(Refusal::Stopped),
+            other => other.map_err(Refusal::Failed),
+        };
+        loop {
+            match splice(input, None, &self.pipe, None, most, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                Ok(n) => return Ok(n),
+                Err(Errno::EINTR) => {}
+                // Either there is nothing to take or no room to put it.
+                Err(Errno::EAGAIN) => {
+                    while !wait(input.as_fd(), PollFlags::POLLIN, Duration::from_secs(60))? {}
+                    if !wait(self.pipe.as_fd(), PollFlags::POLLOUT, stall)? {
+                        return Err(Refusal::Stalled);
+                    }
+                }
+                Err(Errno::EPIPE) => return Err(Refusal::Closed),
+                Err(e) => return Err(Refusal::Failed(e.into())),
+            }
+        }
+    }
 }
 
 /// Runs a program to its end and hands over its lines; what it says on standard error is in the failure.
@@ -237,8 +328,12 @@ pub(crate) fn read_lines(
     use std::io::BufRead;
     let failed = |e: io::Error| Failure::Command(format!("{}: {}", argv[0], cli::reason(&e)));
     let (said, words) = io::pipe().map_err(failed)?;
-    let mut child =
-        command(argv).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words).spawn().map_err(failed)?;
+    let mut child = command(argv, None)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(words)
+        .spawn()
+        .map_err(failed)?;
     let log = thread::spawn(move || keep(said, None));
     let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
     let mut stopped = false;
@@ -249,7 +344,7 @@ pub(crate) fn read_lines(
         }
         line(&text.map_err(failed)?);
     }
-    let running = Running { child, log: Some(log) };
+    let running = Running { child, log: Some(log), grant: None };
     if stopped {
         running.kill();
         return Err(Failure::Stopped);

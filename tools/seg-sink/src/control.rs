@@ -113,9 +113,4 @@ impl Control {
         }
         Ok(happened(&fds[0]))
     }
-
-    /// Sleeps, unless the run must stop now.
-    pub(crate) fn sleep(&self, time: Duration) {
-        let _ = self.wait(self.wake.as_fd(), PollFlags::empty(), time);
-    }
 }

@@ -41,7 +41,7 @@ impl<'a> Events<'a> {
         let mut line = Map::new();
         line.insert("event".into(), event.into());
         if let Value::Object(more) = more {
-            line.extend(more);
+            line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
         }
         let disk = self.disk.look();
         for (name, value) in [

@@ -78,13 +78,9 @@ impl Folder {
         }
     }
 
-    /// A proved chunk. Relative to the root where `ffconcat` lists need it.
-    pub(crate) fn chunk_name(stage: Stage, first_frame: u64) -> String {
-        format!("{}/{first_frame:09}.mkv", stage.name())
-    }
-
+    /// A proved chunk.
     pub(crate) fn chunk(&self, stage: Stage, first_frame: u64) -> PathBuf {
-        self.root.join(Self::chunk_name(stage, first_frame))
+        self.root.join(format!("{}/{first_frame:09}.mkv", stage.name()))
     }
 
     /// The same, not proved yet.
@@ -96,9 +92,9 @@ impl Folder {
         self.root.join(format!("log/{}-{first_frame:09}.log", stage.name()))
     }
 
-    /// Bytes of everything in it: what `du` counts, or the files' lengths where those are more.
-    pub(crate) fn bytes(&self) -> u64 {
-        bytes_below(&self.root)
+    /// Bytes of everything in it but what `skip` names: whole blocks, as `du` counts.
+    pub(crate) fn bytes(&self, skip: impl Fn(&Path) -> bool) -> u64 {
+        bytes_below(&self.root, &skip)
     }
 
     /// The files in a stage's folder.
@@ -112,12 +108,16 @@ impl Folder {
 }
 
 /// A file that vanishes meanwhile counts nothing.
-fn bytes_below(path: &Path) -> u64 {
+fn bytes_below(path: &Path, skip: &impl Fn(&Path) -> bool) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let Ok(meta) = path.symlink_metadata() else { return 0 };
-    let own = meta.len().max(meta.blocks() * 512);
+    if skip(path) {
+        return 0;
+    }
+    // Blocks are given out late by some file systems: what will be taken counts already.
+    let own = meta.len().next_multiple_of(4096).max(meta.blocks() * 512);
     let within = if meta.is_dir() {
-        fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| bytes_below(&e.path())).sum())
+        fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| bytes_below(&e.path(), skip)).sum())
     } else {
         0
     };

@@ -56,6 +56,16 @@ pub struct StreamFacts {
     pub color_primaries: Option<String>,
 }
 
+impl StreamFacts {
+    /// The first thing in which another stream differs.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let (ours, theirs) = (serde_json::to_value(self).ok()?, serde_json::to_value(other).ok()?);
+        let (name, value) =
+            ours.as_object()?.iter().find(|(name, value)| theirs[name.as_str()] != **value)?;
+        Some(format!("{name} is {}, not {value}", theirs[name.as_str()]))
+    }
+}
+
 /// A proved file: what it holds and how to know it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
@@ -196,6 +206,7 @@ fn replay(bytes: &[u8]) -> Result<(Vec<Record>, usize), String> {
 /// An open journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    path: PathBuf,
     file: File,
     seq: u64,
 }
@@ -217,16 +228,16 @@ impl Journal {
     pub(crate) fn open(path: &Path, records: u64, sound: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         if file.metadata()?.len() > sound {
-            durable::truncate(&file, sound)?;
+            durable::truncate(path, &file, sound)?;
         }
         durable::sync_name(path)?;
-        Ok(Self { file, seq: records })
+        Ok(Self { path: path.to_owned(), file, seq: records })
     }
 
     /// Adds a fact. When this returns, the fact outlasts a power cut.
     pub(crate) fn add(&mut self, record: &Record) -> io::Result<()> {
         let line = seal(self.seq, record)?;
-        durable::append(&mut self.file, line.as_bytes())?;
+        durable::append(&self.path, &mut self.file, line.as_bytes())?;
         self.seq += 1;
         Ok(())
     }

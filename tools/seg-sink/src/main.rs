@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main::<seg_sink::SegSink>()
+    if seg_sink::warden::is_me() { seg_sink::warden::run() } else { cli::main::<seg_sink::SegSink>() }
 }

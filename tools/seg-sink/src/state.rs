@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) expect_frames: Option<u64>,
     /// Times that the job was started.
     pub(crate) runs: u64,
+    /// Of the chunks so far, also those that are gone: the most bytes a frame took, and frames and bytes in all.
+    sizes: BTreeMap<Stage, (u64, (u64, u64))>,
 }
 
 impl State {
@@ -93,6 +95,9 @@ impl State {
 
     /// A chunk is safe. Returns chunks of the same frames that it takes the place of.
     pub(crate) fn add(&mut self, chunk: Chunk) -> Vec<Chunk> {
+        let (most, (frames, bytes)) = self.sizes.entry(chunk.stage).or_default();
+        *most = (*most).max(chunk.bytes.div_ceil(chunk.frames.max(1)));
+        (*frames, *bytes) = (*frames + chunk.frames, *bytes + chunk.bytes);
         let segment = self.segments.entry(chunk.first_frame / self.segment_frames()).or_default();
         match chunk.stage {
             Stage::Final => segment.final_.replace(chunk).into_iter().collect(),
@@ -169,9 +174,20 @@ impl State {
         self.ended.is_some_and(|total| self.finished().last().map_or(0, |c| c.end()) == total)
     }
 
-    /// Frames in finished segments.
-    pub(crate) fn frames_done(&self) -> u64 {
-        self.segments.values().filter_map(|s| s.final_.as_ref()).map(|c| c.frames).sum()
+    /// The most bytes that a frame took in a chunk of that stage so far, rounded up.
+    pub(crate) fn bytes_per_frame(&self, stage: Stage) -> Option<u64> {
+        self.sizes.get(&stage).map(|(most, _)| *most)
+    }
+
+    /// The most bytes that a segment's mezzanine took so far, for a full segment.
+    pub(crate) fn mezz_bytes_per_segment(&self) -> Option<u64> {
+        self.bytes_per_frame(Stage::Mezz).map(|each| each.saturating_mul(self.segment_frames()))
+    }
+
+    /// What `total` frames of film will take, judging by the segments so far.
+    pub(crate) fn projected_final_bytes(&self, total: u64) -> Option<u64> {
+        let (_, (frames, bytes)) = self.sizes.get(&Stage::Final)?;
+        u64::try_from(u128::from(*bytes) * u128::from(total) / u128::from(*frames)).ok()
     }
 
     /// Every chunk on record.

@@ -1,0 +1,143 @@
+//! One film of many segments.
+//!
+//! ffmpeg's concat demuxer joins: it opens one segment at a time (mkvmerge opens all of them and fails above the limit
+//! on open files, at about 1,000), and each segment's place is given exactly, so that rounding cannot add up.
+
+use crate::{
+    child::{Failure, Running},
+    control::{Control, Stop},
+    disk::Grant,
+    durable,
+    folder::{Folder, part_of},
+    job::{Job, locked},
+    journal::{Chunk, Film, Record, Stage},
+    proof::{self, Found},
+};
+use cli::{Error, Result};
+use serde_json::json;
+use std::{fmt::Write, fs, io, path::Path, process::Stdio, time::Duration};
+use timebase::Rational;
+
+/// Writes segments, one after another, to `output`; `list` is the file that names them to ffmpeg meanwhile.
+pub(crate) fn join(
+    segments: &[Chunk],
+    folder: &Folder,
+    list: &Path,
+    (output, grant): (&Path, Option<Grant<'_>>),
+    control: &Control,
+    stall: Duration,
+) -> std::result::Result<(), Failure> {
+    let failed = |e: io::Error| Failure::Command(cli::reason(&e));
+    let mut text = String::from("ffconcat version 1.0\n");
+    for chunk in segments {
+        let path = folder.chunk(chunk.stage, chunk.first_frame);
+        let name = path.to_string_lossy();
+        let rate: Rational =
+            chunk.stream.r_frame_rate.parse().map_err(|_| Failure::Command(format!("{name} has no rate")))?;
+        let name = name.replace('\'', r"'\''");
+        let micros = i128::from(chunk.frames) * i128::from(rate.den()) * 1_000_000 / i128::from(rate.num());
+        let _ = writeln!(text, "file '{name}'\nduration {}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    }
+    fs::write(list, text).map_err(failed)?;
+    let words = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "concat", "-safe", "0", "-i"]
+        .map(str::to_owned)
+        .into_iter();
+    let argv: Vec<_> = words
+        .chain([list.to_string_lossy().into_owned()])
+        .chain(["-map", "0:v:0", "-c", "copy"].map(str::to_owned))
+        .chain([output.to_string_lossy().into_owned()])
+        .collect();
+    Running::start(&argv, Stdio::null(), None, grant).map_err(failed)?.wait(control, Stop::Now, output, stall)
+}
+
+impl Job<'_> {
+    /// Joins the segments, proves the film and clears up.
+    pub(crate) fn film(&self) -> Result<()> {
+        if locked(&self.book).state.film.is_none() {
+            self.join()?;
+        }
+        let mut book = locked(&self.book);
+        let film = book.state.film.clone().ok_or_else(|| Error::failed("bug", "no film"))?;
+        let remove =
+            |path: &Path| durable::remove(path).map_err(|e| Error::failed(path.display(), cli::reason(&e)));
+        if !self.args.keep {
+            for chunk in book.state.segments.values().filter_map(|s| s.final_.as_ref()) {
+                remove(&self.folder.chunk(Stage::Final, chunk.first_frame))?;
+            }
+        }
+        remove(&self.folder.segment_list())?;
+        if !book.state.done {
+            self.note(&mut book, &Record::Done)?;
+        }
+        drop(book);
+        self.events.say("done", json!({ "film": film.path, "frames": film.frames, "bytes": film.bytes }))
+    }
+
+    fn join(&self) -> Result<()> {
+        let segments: Vec<Chunk> = {
+            let state = &locked(&self.book).state;
+            if !state.is_finished() {
+                return Err(Error::failed(self.folder.root().display(), "the film is not complete"));
+            }
+            state.finished().into_iter().cloned().collect()
+        };
+        let (output, part) = (&self.output, part_of(&self.output));
+        let frames = segments.last().map_or(0, Chunk::end);
+        let wrong = |why: Failure| match why {
+            Failure::Command(why) => Error::failed(output.display(), format!("the film {why}")),
+            Failure::Full => Error::failed(output.display(), format!("the film {}", self.full())),
+            Failure::Fatal(e) => e,
+            Failure::Stopped => self.stopped(),
+        };
+        let broken = |e: io::Error| Error::failed(part.display(), cli::reason(&e));
+        let bytes: u64 = segments.iter().map(|c| c.bytes).sum();
+        // The film counts as the job's where it lies in the job's folder.
+        let grant = match part.starts_with(self.folder.root()) {
+            false => None,
+            true => {
+                let least = bytes + bytes / 50;
+                let grant = self.disk.claim(&part, least, least, 0);
+                Some(grant.ok_or_else(|| {
+                    Error::failed(
+                        "--max-disk",
+                        format!("the film needs {least} bytes; {}", self.disk.taken()),
+                    )
+                })?)
+            }
+        };
+        let (control, stall) = (&self.control, self.args.stall_timeout);
+        join(&segments, &self.folder, &self.folder.segment_list(), (&part, grant), control, stall)
+            .map_err(wrong)?;
+        durable::sync_file(&part).map_err(broken)?;
+        let found = proof::prove(&part, frames, self.args.verify, control).map_err(wrong)?;
+        is_made_of(&segments, &found).map_err(|why| wrong(Failure::Command(why)))?;
+        durable::sync_name(&part).map_err(broken)?;
+        let film = Film { path: output.clone(), frames, bytes: found.bytes, crc: found.crc };
+        let record = Record::Film { film: film.clone(), disk_peak_bytes: self.disk_peak() };
+        let mut book = locked(&self.book);
+        self.note(&mut book, &record)?;
+        durable::rename(&part, output).map_err(broken)?;
+        book.state.film = Some(film);
+        drop(book);
+        self.events.say(
+            "joined",
+            json!({ "film": output, "frames": frames, "bytes": found.bytes, "segments": segments.len() }),
+        )
+    }
+}
+
+/// The film is a stream of the segments' kind, and decodes to the frames that they decoded to.
+fn is_made_of(segments: &[Chunk], film: &Found) -> std::result::Result<(), String> {
+    for (index, chunk) in segments.iter().enumerate() {
+        if let Some(difference) = chunk.stream.difference(&film.stream) {
+            return Err(format!("is another kind of stream than segment {index}: {difference}"));
+        }
+        if let (Some(hashes), Some(decoded)) = (&film.hashes, &chunk.decoded) {
+            let own = &hashes[chunk.first_frame as usize..chunk.end() as usize];
+            if proof::digest(own) != *decoded {
+                return Err(format!("does not decode to the frames of segment {index}"));
+            }
+        }
+    }
+    Ok(())
+}
