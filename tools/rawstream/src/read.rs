@@ -73,9 +73,16 @@ impl<R: Read> FrameReader<R> {
             return Ok(reader);
         }
         let (Some((width, height)), Some(pix_fmt)) = (told.size, told.pix_fmt) else {
-            return Err(Error::Usage(
-                "not YUV4MPEG2, so --size and --pix-fmt must say what the raw video is".into(),
-            ));
+            // A writer that failed before its first byte is not a user who forgot a flag.
+            return Err(match first.as_slice() {
+                [] => Error::Torn("ended before the first frame".into()),
+                begun if y4m::MAGIC.starts_with(begun) => {
+                    Error::Torn(format!("ends inside the YUV4MPEG2 header, at byte {bytes}"))
+                }
+                _ => Error::Usage(
+                    "not YUV4MPEG2, so --size and --pix-fmt must say what the raw video is".into(),
+                ),
+            });
         };
         let mut format = VideoFormat::new(width, height, pix_fmt);
         format.rate = told.rate;
@@ -406,6 +413,16 @@ mod tests {
     #[test]
     fn raw_video_needs_words() {
         assert!(matches!(drain(b"abc", &Told::default()).1, Some(Error::Usage(_))));
+    }
+
+    #[test]
+    fn nothing_at_all_is_torn_not_misused() {
+        let message = |input| match drain(input, &Told::default()).1 {
+            Some(Error::Torn(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(message(b""), "ended before the first frame");
+        assert_eq!(message(b"YUV4"), "ends inside the YUV4MPEG2 header, at byte 4");
     }
 
     #[test]
