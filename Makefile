@@ -12,6 +12,7 @@ HERE          := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 SRC      =#                   the film: a PAL DVD remux, 25 frames a second
 OUT      = out#               each option makes a folder of its name in it
 WEIGHTS  = builtin#           BasicVSR++ checkpoint: a .pth or .safetensors file, or builtin
+ENGINE   =#                   another model instead: the command that `sr-window --engine` takes
 START    = 0#                 first film frame
 FRAMES   =#                   how many; empty: to the film's end
 KEEP     =#                   1: the mezzanines stay
@@ -40,29 +41,30 @@ JOBS     = 1#                 segments encoded at once
 PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
-settings := SRC WEIGHTS START FRAMES KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
+settings := SRC WEIGHTS ENGINE START FRAMES KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
 export settings $(settings) OUT
 export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
 # The stages. END, FIRST and NEXT are frames of the film: where it ends, the first that sr-window reads, the first that
 # it emits; PREPARED and ENLARGED are picture sizes. `begin` finds them all.
 ffmpeg   = ffmpeg -hide_banner -loglevel error -nostdin -y
-decode   = $(ffmpeg) -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
+decode   = $(ffmpeg) $$SEEK -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
 prepare  = deint-crop --scale $(SCALE) --crop $$CROP --start $$FIRST --expect-frames $$END $(call report,deint-crop)
 enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT \
              --expect-frames $$((END - FIRST)) $(call report,sr-window)
-network  = --weights "$$WEIGHTS" --device $(DEVICE) --window $(WINDOW) --overlap $(OVERLAP)
+network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $(WINDOW) --overlap $(OVERLAP)
 retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
 whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
 sink     = seg-sink --dir segments --resume --segment $(SEGMENT) --jobs $(JOBS) $(if $(MAX_DISK),--max-disk $(MAX_DISK)) \
-             $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv
+             $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv >>reports/events
+unless-done = [ $$NEXT = $$END ] ||
 rgb48    = --pix-fmt rgb48le --rate 25
 report   = --report reports/$(1).json
 
 # ffmpeg's part. $(1) is a picture size or a file; `{size}`, `{in}` and the like are filled in by seg-sink.
 bt709    = -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv
-raw      = -f rawvideo -s $(1) -pix_fmt $(2) -r $(3) -i -
-rgb      = $(ffmpeg) $(call raw,$(1),rgb48le,25) -vf format=gbrp16le,zscale=matrix=709:range=limited
+rgb      = $(ffmpeg) -f rawvideo -s $(1) -pix_fmt rgb48le -r 25 -i - \
+             -vf format=gbrp16le,zscale=matrix=709:range=limited,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709
 prores   = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v $(2) $(bt709)
 intra    = $(rgb) $(intra-$(MEZZ)) $(bt709)
 intra-nvenc = -pix_fmt p010le -c:v hevc_nvenc -profile:v main10 -preset p5 -tune hq -rc constqp -qp $(QP) -g 1 -bf 0
@@ -112,13 +114,13 @@ option3: tools ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr
 
 option4: tools ## straight to x265, no mezzanine; segments only so that it can be resumed
 	$(begin)
-	$(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole) |
-	$(sink) --final '$(ffmpeg) $(call raw,{size},{pix_fmt},{rate}) $(x265) {out}'
+	{ $(unless-done) $(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole); } |
+	$(sink) --final '$(ffmpeg) -i - $(x265) {out}'
 	finish
 
 option5: tools ## ProRes 422 in segments: each is encoded, proved and deleted
 	$(begin)
-	$(decode) | $(prepare) | $(enlarge) |
+	{ $(unless-done) $(decode) | $(prepare) | $(enlarge); } |
 	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
 	finish
 
@@ -126,12 +128,14 @@ recommended: tools ## options 0, 1 and 5 together
 	$(begin)
 	[ -e pre.mov ] || $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part
 	[ -e pre.mov ] || mv pre.part pre.mov
-	$(call read-rgb,pre.mov) | $(enlarge) |
+	{ $(unless-done) $(call read-rgb,pre.mov) | $(enlarge); } |
 	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
 	finish
 
-# A finished mezzanine segment, slowed and encoded; seg-sink runs it without a shell of its own.
-final = bash -o pipefail -c "$(call read-yuv,\"\$$0\") | $(retime) --expect-frames {frames} | $(ffmpeg) -i - $(x265) \"\$$1\"" {in} {out}
+# A finished mezzanine segment, slowed and encoded, as seg-sink runs it; even when that is killed, no stage outlives it.
+final  = bash -o pipefail -c "$(mortal) $(call read-yuv,\"\$$0\") | $(mortal) $(retime) --expect-frames {frames} | \
+             $(mortal) $(ffmpeg) -i - $(x265) \"\$$1\"" {in} {out}
+mortal = setpriv --pdeathsig KILL
 
 tight: option3 ## where the disk is small: option3
 direct: option4 ## where the disk matters more than the clock: option4
@@ -142,7 +146,24 @@ resume: tools ## go on with what was interrupted in OUT
 ##@ About a film
 
 plan: tools ## what every option would take of disk and time, from samples of the film
-	$(HERE)/scripts/storage-plan
+	rm -rf $(OUT)/plan
+	$(begin)
+	. $(HERE)/scripts/samples
+	samples
+	for first in "$${STARTS[@]}"; do
+	    sample $$first
+	    stage prepare    '$(decode) | $(prepare) >prepared'
+	    stage pre-422    '$(call prores,$$PREPARED,$(standard)) pre-422.mov <prepared'
+	    stage pre-lt     '$(call prores,$$PREPARED,$(lt)) pre-lt.mov <prepared'
+	    stage read-pre   '$(call read-rgb,pre-422.mov) >prepared'
+	    stage enlarge    '$(enlarge) <prepared >enlarged'
+	    stage mezz-422   '$(call prores,$$ENLARGED,$(standard)) mezz-422.mov <enlarged'
+	    [ $(MEZZ) = nvenc ] && ! (has_nvenc) 2>/dev/null || stage mezz-intra '$(call intra,$$ENLARGED) mezz-intra.mkv <enlarged'
+	    stage read-mezz  '$(call read-yuv,mezz-422.mov) >/dev/null'
+	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >retimed'
+	    stage final      '$(ffmpeg) -i - $(x265) final.mkv <retimed'
+	done
+	predict
 verify: tools ## prove the films in OUT: frames, decode, and every stream's end on the one clock
 	for film in $(OUT)/*/film.mkv; do $(HERE)/scripts/verify-film "$$SRC" "$$film"; done
 subs: tools ## bitmap subtitles to text at 25 frames a second: SRC=film.mkv LANG=eng
