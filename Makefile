@@ -132,10 +132,8 @@ recommended: tools ## options 0, 1 and 5 together
 	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
 	finish
 
-# A finished mezzanine segment, slowed and encoded, as seg-sink runs it; even when that is killed, no stage outlives it.
-final  = bash -o pipefail -c "$(mortal) $(call read-yuv,\"\$$0\") | $(mortal) $(retime) --expect-frames {frames} | \
-             $(mortal) $(ffmpeg) -i - $(x265) \"\$$1\"" {in} {out}
-mortal = setpriv --pdeathsig KILL
+# A finished mezzanine segment, slowed and encoded, as seg-sink runs it.
+final = bash -o pipefail -c "$(call read-yuv,\"\$$0\") | $(retime) --expect-frames {frames} | $(ffmpeg) -i - $(x265) \"\$$1\"" {in} {out}
 
 tight: option3 ## where the disk is small: option3
 direct: option4 ## where the disk matters more than the clock: option4
@@ -166,7 +164,7 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	predict
 verify: tools ## prove the films in OUT: frames, decode, and every stream's end on the one clock
 	for film in $(OUT)/*/film.mkv; do $(HERE)/scripts/verify-film "$$SRC" "$$film"; done
-subs: tools ## bitmap subtitles to text at 25 frames a second: SRC=film.mkv LANG=eng
+subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv OUT=dir LANG=eng
 	$(HERE)/scripts/subs-ocr
 
 ##@ The tools

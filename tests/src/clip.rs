@@ -42,14 +42,29 @@ pub fn dvd(film: &Path, frames: usize) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// A BasicVSR++ checkpoint of 16 channels and one block whose last layer is zero: it runs the whole network, and what
-/// it makes of a picture is the network's bilinear base. Written once a test process.
+/// [`dvd`] of one second, made once a test process.
+pub fn second() -> &'static Path {
+    static SECOND: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
+        let folder = folder();
+        let film = folder.path().join("film.mkv");
+        dvd(&film, 25);
+        (folder, film)
+    });
+    &SECOND.1
+}
+
+/// A BasicVSR++ checkpoint of 16 channels and one block whose last layer is zero: the whole network runs on it, and
+/// what it makes of a picture is the network's bilinear base.
+pub fn checkpoint() -> Vec<u8> {
+    formula::safetensors(&formula::tensors_without_residue(16, 1), "without residue")
+}
+
+/// [`checkpoint`] in a file, written once a test process.
 pub fn weights() -> &'static Path {
     static WEIGHTS: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
         let folder = folder();
         let path = folder.path().join("small.safetensors");
-        let tensors = formula::tensors_without_residue(16, 1);
-        std::fs::write(&path, formula::safetensors(&tensors, "without residue")).unwrap();
+        std::fs::write(&path, checkpoint()).unwrap();
         (folder, path)
     });
     &WEIGHTS.1

@@ -8,7 +8,7 @@ pub mod clip;
 use std::{
     ffi::OsStr,
     io::Write,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::LazyLock,
@@ -37,6 +37,14 @@ pub fn bin() -> &'static Path {
         bin
     });
     &BIN
+}
+
+/// Another model for `sr-window --engine`, which repeats pixels: everything around the network is as with the network,
+/// which would take a second a frame.
+pub fn nearest() -> &'static str {
+    static NEAREST: LazyLock<PathBuf> = LazyLock::new(|| bin().join("examples/engine-nearest"));
+    assert!(NEAREST.exists(), "engine-nearest is not built: run `cargo build --workspace --examples` first");
+    NEAREST.to_str().unwrap()
 }
 
 /// The reference clips and fixtures beside the repository; `None`, said aloud, where there are none.
@@ -83,7 +91,8 @@ impl Ended {
 /// A process to be: a tool, a shell pipeline or make.
 pub struct Run {
     command: Command,
-    stdin: Vec<u8>,
+    input: Vec<u8>,
+    stdin: Stdio,
     stdout: Stdio,
 }
 
@@ -116,7 +125,7 @@ impl Run {
         command.env("PATH", format!("{}:{path}", bin().display()));
         // A make that a test starts is no part of the make that started the test.
         command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
-        Self { command, stdin: Vec::new(), stdout: Stdio::piped() }
+        Self { command, input: Vec::new(), stdin: Stdio::piped(), stdout: Stdio::piped() }
     }
 
     /// One more argument, as it stands.
@@ -139,13 +148,25 @@ impl Run {
 
     /// What flows in.
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = bytes.into();
+        self.input = bytes.into();
+        self
+    }
+
+    /// Standard input comes from there instead of from [`Run::input`].
+    pub fn stdin(mut self, file: impl Into<Stdio>) -> Self {
+        self.stdin = file.into();
         self
     }
 
     /// Standard output goes there instead of into [`Ended::stdout`].
     pub fn output(mut self, file: impl Into<Stdio>) -> Self {
         self.stdout = file.into();
+        self
+    }
+
+    /// It leads a process group of its own, which can be killed as one.
+    pub fn leader(mut self) -> Self {
+        self.command.process_group(0);
         self
     }
 
@@ -156,11 +177,12 @@ impl Run {
 
     /// Starts; a thread feeds the input, so that no pipe fills up unread.
     pub fn start(mut self) -> Running {
-        let child = self.command.stdin(Stdio::piped()).stdout(self.stdout).stderr(Stdio::piped()).spawn();
+        let child = self.command.stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
-        let mut stdin = child.stdin.take().unwrap();
-        // That the reader goes away early is what some tests are about.
-        thread::spawn(move || drop(stdin.write_all(&self.stdin)));
+        if let Some(mut stdin) = child.stdin.take() {
+            // That the reader goes away early is what some tests are about.
+            thread::spawn(move || drop(stdin.write_all(&self.input)));
+        }
         Running { child }
     }
 }

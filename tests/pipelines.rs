@@ -1,0 +1,328 @@
+//! Whole films: the Makefile's options from a DVD remux to the finished MKV.
+//!
+//! Pictures are 64x64 before the network, the least it takes. option4 runs the network itself; where the network is not
+//! what is tested, a model that repeats pixels is in its place. The reference clips beside the repository are run as well
+//! where they are there.
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use pipelines::{Ended, Run, clip, ffprobe, make, nearest, shared, shell};
+use serde_json::Value;
+use std::{path::Path, time::Duration};
+
+const FRAMES: usize = 25;
+
+/// The variables that make a film small and fast.
+fn small<'a>(source: &'a Path, out: &'a Path) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("SRC", source.to_str().unwrap()),
+        ("OUT", out.to_str().unwrap()),
+        ("ENGINE", nearest()),
+        ("SCALE", "64x64"),
+        ("WINDOW", "8"),
+        ("OVERLAP", "2"),
+        ("HEIGHT", "144"),
+        ("PRESET", "ultrafast"),
+        ("SEGMENT", "10f"),
+    ]
+}
+
+/// The network itself, on the CPU.
+fn network() -> [(&'static str, &'static str); 5] {
+    let weights = clip::weights().to_str().unwrap();
+    [("ENGINE", ""), ("WEIGHTS", weights), ("DEVICE", "cpu"), ("WINDOW", "13"), ("OVERLAP", "1")]
+}
+
+/// `make OPTION` on a film, small and fast.
+fn option(name: &str, source: &Path, out: &Path, more: &[(&str, &str)]) -> Run {
+    let mut variables = small(source, out);
+    variables.extend(more);
+    make(name, &variables)
+}
+
+/// Everything that is promised of a finished film, whatever option made it from the first `frames` of `source`.
+fn is_right(film: &Path, source: &Path, frames: usize) {
+    let (probe, of_source) = (ffprobe(film), ffprobe(source));
+    let stream = |probe: &Value, kind: &str| {
+        probe["streams"].as_array().unwrap().iter().find(|s| s["codec_type"] == kind).cloned()
+    };
+    let video = stream(&probe, "video").unwrap();
+    for (field, value) in [
+        ("codec_name", "hevc"),
+        ("pix_fmt", "yuv420p10le"),
+        ("r_frame_rate", "24/1"),
+        ("avg_frame_rate", "24/1"),
+        ("color_primaries", "bt709"),
+        ("color_transfer", "bt709"),
+        ("color_space", "bt709"),
+        ("color_range", "tv"),
+        ("nb_read_packets", &frames.to_string()),
+    ] {
+        assert_eq!(video[field], value, "{field}");
+    }
+    assert_eq!(video["height"], 144);
+    assert_eq!(clip::decoded(film).len(), frames);
+
+    // Sound ends with the last picture, to the nearest AC-3 frame.
+    let slower = 25.0 / 24.0;
+    let end = frames as f64 / 25.0;
+    let sound = pcm(film).len() as f64 / 48_000.0;
+    assert!((sound - end * slower).abs() < 0.020, "{sound} s of sound for {} s of pictures", end * slower);
+
+    // Subtitles and chapters: what begins within the film, 25/24 later, to the millisecond.
+    let late = |ms: i64| (2 * ms * 25 + 24) / 48;
+    let starts = |film: &Path| -> Vec<i64> {
+        let packets = format!(
+            "ffprobe -v error -select_streams s:0 -show_entries packet=pts_time -of csv=p=0 '{}'",
+            film.display()
+        );
+        let text = shell(&packets).run().ok();
+        text.text()
+            .split([',', '\n'])
+            .filter_map(|t| t.parse::<f64>().ok())
+            .map(|t| (t * 1000.0).round() as i64)
+            .collect()
+    };
+    let within = |ms: &i64| *ms < (end * 1000.0) as i64;
+    let want: Vec<i64> = starts(source).into_iter().filter(within).map(late).collect();
+    assert_eq!(starts(film), want, "subtitles");
+    let chapters = |probe: &Value| -> Vec<i64> {
+        let list = probe["chapters"].as_array().unwrap();
+        list.iter()
+            .map(|c| (c["start_time"].as_str().unwrap().parse::<f64>().unwrap() * 1000.0).round() as i64)
+            .collect()
+    };
+    let want: Vec<i64> = chapters(&of_source).into_iter().filter(within).map(late).collect();
+    assert_eq!(chapters(&probe), want, "chapters");
+}
+
+/// What is heard, without what is low: 48,000 samples a second, mono.
+fn pcm(film: &Path) -> Vec<i16> {
+    let film = film.display();
+    let bytes =
+        shell(&format!("ffmpeg -v error -nostdin -i '{film}' -map a:0 -af highpass=f=2000 -ac 1 -f s16le -"));
+    bytes.run().ok().stdout.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+}
+
+/// When the beeps of `clip::dvd` begin, in seconds after the first picture.
+fn beeps(film: &Path) -> Vec<f64> {
+    let probe = ffprobe(film);
+    let start = |kind: &str| -> f64 {
+        let streams = probe["streams"].as_array().unwrap();
+        let stream = streams.iter().find(|s| s["codec_type"] == kind).unwrap();
+        stream["start_time"].as_str().unwrap().parse().unwrap()
+    };
+    let (pcm, late) = (pcm(film), start("audio") - start("video"));
+    let loud = |range: &[i16]| range.iter().any(|s| s.unsigned_abs() > 3000);
+    (1..pcm.len())
+        .filter(|&i| loud(&pcm[i..=i]) && !loud(&pcm[i.saturating_sub(4800)..i]))
+        .map(|i| i as f64 / 48_000.0 + late)
+        .collect()
+}
+
+/// What lies in a job's folder.
+fn files(job: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(job).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn ends_with_a_film(name: &str, more: &[(&str, &str)]) {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    option(name, source, &out, more).run().ok();
+    let film = out.join(name).join("film.mkv");
+    is_right(&film, source, FRAMES);
+    let (was, is) = (beeps(source), beeps(&film));
+    assert_eq!((was.len(), is.len()), (2, 2), "one beep every half second");
+    for (was, is) in was.into_iter().zip(is) {
+        assert!((is - was * 25.0 / 24.0).abs() < 0.020, "the beep at {was} s is at {is} s");
+    }
+    assert_eq!(files(&out.join(name)), ["film.mkv", "report.json", "reports", "settings", "source.json"]);
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(out.join(name).join("report.json")).unwrap()).unwrap();
+    assert_eq!((&report["status"], &report["frames"]), (&"ok".into(), &FRAMES.into()));
+    let size = film.metadata().unwrap().len();
+    assert_eq!(report["final_bytes"], size);
+    assert!(report["peak_bytes"].as_u64().unwrap() >= size);
+}
+
+#[test]
+fn option0_ends_with_a_film() {
+    ends_with_a_film("option0", &[]);
+}
+
+#[test]
+fn option3_ends_with_a_film_where_x265_is_asked_for() {
+    ends_with_a_film("option3", &[("MEZZ", "x265")]);
+}
+
+#[test]
+fn option4_ends_with_a_film() {
+    ends_with_a_film("option4", &network());
+}
+
+#[test]
+fn option5_ends_with_a_film() {
+    ends_with_a_film("option5", &[]);
+}
+
+#[test]
+fn recommended_ends_with_a_film() {
+    ends_with_a_film("recommended", &[]);
+}
+
+#[test]
+fn the_reference_clips_become_films() {
+    let Some(clips) = shared("clips") else { return };
+    for clip in ["bbb-dvd-psf.mkv", "bbb-dvd-50i.mkv"] {
+        for name in ["option4", "option5", "option0"] {
+            let folder = clip::folder();
+            let mut second = vec![("FRAMES", "25")];
+            if name == "option4" {
+                second.extend(network());
+            }
+            option(name, &clips.join(clip), folder.path(), &second).run().ok();
+            is_right(&folder.path().join(name).join("film.mkv"), &clips.join(clip), FRAMES);
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_is_resumed_to_the_same_film() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
+    option("option5", source, &whole, &[]).run().ok();
+
+    // The whole process group dies when the first segment's mezzanine has gone.
+    let make_and_all = option("option5", source, &killed, &[]).leader().start();
+    let events = killed.join("option5/reports/events");
+    while !std::fs::read_to_string(&events).unwrap_or_default().contains("chunk_deleted") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    killpg(Pid::from_raw(make_and_all.id() as i32), Signal::SIGKILL).unwrap();
+    assert_eq!(make_and_all.wait().code, 128 + Signal::SIGKILL as i32);
+    assert!(!killed.join("option5/film.mkv").exists(), "it was finished before it could be killed");
+
+    make("resume", &[("OUT", killed.to_str().unwrap())]).run().ok();
+    let film = |out: &Path| out.join("option5/film.mkv");
+    assert_eq!(clip::decoded(&film(&killed)), clip::decoded(&film(&whole)));
+    is_right(&film(&killed), source, FRAMES);
+}
+
+#[test]
+fn a_dead_stage_fails_the_target_and_leaves_no_film() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    // A decoder that ends inside frame 7 and says that all went well.
+    let real = shell("command -v ffmpeg").run().ok().text().trim().to_owned();
+    let liar = folder.path().join("bin/ffmpeg");
+    std::fs::create_dir(liar.parent().unwrap()).unwrap();
+    let lie = format!(
+        "#!/bin/bash\ncase \"$*\" in *-fps_mode*) {real} \"$@\" | head -c 4500000;; *) exec {real} \"$@\";; esac\n"
+    );
+    std::fs::write(&liar, lie).unwrap();
+    shell("chmod +x bin/ffmpeg").within(folder.path()).run().ok();
+    for name in ["option0", "option4", "option5"] {
+        let path = format!("{}:{}", liar.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let ended = option(name, source, &out, &[]).env("PATH", path).run();
+        assert_eq!(ended.code, 2, "{name}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("deint-crop: <stdin>: ends inside frame 7"),
+            "{name}: {}",
+            ended.stderr
+        );
+        assert!(!out.join(name).join("film.mkv").exists());
+        let report: Value =
+            serde_json::from_slice(&std::fs::read(out.join(name).join("report.json")).unwrap()).unwrap();
+        assert_eq!(report["status"], "failed");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_the_first_frame() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    let said = |ended: Ended| {
+        assert_eq!(ended.code, 2);
+        ended.stderr.lines().find(|l| !l.starts_with("make")).unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        said(option("option4", Path::new(""), &out, &[]).run()),
+        "option4: SRC: say which film, as SRC=film.mkv"
+    );
+    let missing = option("option4", Path::new("/no/film.mkv"), &out, &[]).run();
+    assert_eq!(said(missing), "option4: /no/film.mkv: no such file");
+    let missing = option("option4", source, &out, &[("WEIGHTS", "/no/weights.pth")]).run();
+    assert_eq!(said(missing), "option4: /no/weights.pth: no such checkpoint");
+    let long = option("option4", source, &out, &[("FRAMES", "26")]).run();
+    assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 were asked for"));
+    if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
+        let without = said(option("option3", source, &out, &[]).run());
+        assert!(without.starts_with("option3: hevc_nvenc: this machine cannot"), "{without}");
+        assert!(without.ends_with("MEZZ=x265 makes the mezzanine on the CPU"), "{without}");
+    }
+}
+
+#[test]
+fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    // No frame is made: the weights are not a checkpoint.
+    let broken = folder.path().join("broken.pth");
+    std::fs::write(&broken, "not a checkpoint").unwrap();
+    let weights = [("ENGINE", ""), ("WEIGHTS", broken.to_str().unwrap())];
+    assert_eq!(option("option4", source, &out, &weights).run().code, 2);
+    let ended = option("option4", source, &out, &[weights[0], weights[1], ("CRF", "20")]).run();
+    assert_eq!(ended.code, 2);
+    let said = ended.stderr.lines().next().unwrap();
+    assert!(said.contains("was begun with other settings (< CRF=16 > CRF=20)"), "{said}");
+}
+
+#[test]
+fn nvenc_is_told_only_what_ffmpeg_knows() {
+    let printed = make("option3", &[("SRC", "film.mkv")]).arg("-n").run().ok();
+    let command =
+        printed.text().split("-c:v hevc_nvenc").nth(1).unwrap().split("-color_primaries").next().unwrap();
+    let known = shell("ffmpeg -v quiet -h encoder=hevc_nvenc").run().ok();
+    // Each option with its value: the value is one of the option's named ones, or a number.
+    let words: Vec<_> = command.split_whitespace().collect();
+    for pair in words.chunks(2) {
+        let [flag, value] = pair else { panic!("{command}") };
+        let name = flag.split(':').next().unwrap();
+        if ["-g", "-bf"].contains(&name) {
+            continue; // the codec's own, not the encoder's
+        }
+        let mut lines = known.text().lines().skip_while(|l| !l.trim_start().starts_with(&format!("{name} ")));
+        assert!(lines.next().is_some(), "hevc_nvenc has no {name}");
+        let mut values = lines
+            .take_while(|l| !l.trim_start().starts_with('-'))
+            .filter_map(|l| l.split_whitespace().next());
+        assert!(value.parse::<u32>().is_ok() || values.any(|v| v == *value), "{name} has no {value}");
+    }
+}
+
+#[test]
+fn mezzanines_are_what_they_say() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    option("option1", source, &out, &[("KEEP", "1")]).run().ok();
+    for (file, tag, size) in [("pre.mov", "apcs", 64), ("mezz.mov", "apcn", 256)] {
+        let probe = ffprobe(&out.join("option1").join(file));
+        let video = &probe["streams"][0];
+        for (field, value) in [
+            ("codec_name", "prores"),
+            ("codec_tag_string", tag),
+            ("pix_fmt", "yuv422p10le"),
+            ("r_frame_rate", "25/1"),
+            ("color_primaries", "bt709"),
+            ("color_transfer", "bt709"),
+            ("color_space", "bt709"),
+            ("nb_read_packets", "25"),
+        ] {
+            assert_eq!(video[field], value, "{file}: {field}");
+        }
+        assert_eq!(video["width"], size);
+    }
+}
