@@ -46,9 +46,15 @@ impl Folder {
         Ok(folder)
     }
 
-    /// True when there is anything in it that a job left.
+    /// True when there is more in it than a run leaves that was refused before its first frame.
     pub(crate) fn is_used(root: &Path) -> bool {
-        fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some())
+        let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        let entries = fs::read_dir(root).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| match entry.file_name().to_str() {
+            Some("lock") => false,
+            Some(name) if PARTS.contains(&name) => !is_empty(&entry.path()),
+            _ => true,
+        })
     }
 
     pub(crate) fn root(&self) -> &Path {

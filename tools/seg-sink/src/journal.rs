@@ -209,6 +209,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     seq: u64,
+    /// A line may be half written: nothing may follow it.
+    is_broken: bool,
 }
 
 impl Journal {
@@ -231,13 +233,18 @@ impl Journal {
             durable::truncate(path, &file, sound)?;
         }
         durable::sync_name(path)?;
-        Ok(Self { path: path.to_owned(), file, seq: records })
+        Ok(Self { path: path.to_owned(), file, seq: records, is_broken: false })
     }
 
     /// Adds a fact. When this returns, the fact outlasts a power cut.
     pub(crate) fn add(&mut self, record: &Record) -> io::Result<()> {
+        if self.is_broken {
+            return Err(io::Error::other("an earlier line could not be written"));
+        }
         let line = seal(self.seq, record)?;
+        self.is_broken = true;
         durable::append(&self.path, &mut self.file, line.as_bytes())?;
+        self.is_broken = false;
         self.seq += 1;
         Ok(())
     }

@@ -73,8 +73,16 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         };
         same(known, &again, dir)?;
     }
+    let told = next_frame_told(&state, &folder);
     for loss in state.mend(&folder, args.keep).map_err(broken)? {
         session.note(loss);
+    }
+    // The stages upstream were started where --status said, which looks at no checksums.
+    if args.first_frame.is_none() && state.next_frame() != told {
+        return Err(Error::failed(
+            folder.root().display(),
+            format!("frame {} has to come now, not {told}: start again from there", state.next_frame()),
+        ));
     }
     if state.film.is_none() && output.exists() {
         return Err(Error::failed(output.display(), "is there already"));
@@ -146,6 +154,13 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         finishing: AtomicUsize::new(0),
     };
     job.run(reader, first)
+}
+
+/// What `--status` calls `next_frame`.
+fn next_frame_told(state: &State, folder: &Folder) -> u64 {
+    let mut state = state.clone();
+    state.compare(folder);
+    state.next_frame()
 }
 
 fn check_commands(mezz: Option<&Template>, final_: &Template) -> Result<()> {

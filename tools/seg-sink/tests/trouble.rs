@@ -68,6 +68,11 @@ fn a_used_folder_is_refused_and_left_alone() {
     job.run(&["--final", FFV1], &frames(0..20))
         .failed(2, "seg-sink: job: holds a job already; --resume goes on with it");
     assert_eq!(job.list("final"), before);
+    // One that was refused before the first frame is not in use.
+    let job = Job::new();
+    job.run(&["--final", FFV1, "--segment", "1ms"], &frames(0..10))
+        .failed(2, "seg-sink: --segment: has not one frame in it");
+    job.run(&["--final", FFV1], &frames(0..10)).ok();
 }
 
 #[test]
