@@ -133,7 +133,7 @@ impl Field {
             at += 1 + width;
         }
         let decimals = style.decimals.max(u8::try_from(width).ok()?);
-        if decimals > 15 {
+        if decimals > 12 {
             return None;
         }
         let second = power_of_ten(decimals);
@@ -165,7 +165,7 @@ impl Field {
             at += 1 + width;
         }
         let decimals = decimals.max(least);
-        if decimals > 15 {
+        if decimals > 12 {
             return None;
         }
         let scale = power_of_ten(decimals);
@@ -190,7 +190,8 @@ impl Field {
     }
 }
 
-/// The decimal number at the start of `text` and its length; `None` without a digit or over 18 of them.
+/// The decimal number at the start of `text` and its length; `None` without a digit or over 15 of them, which no time
+/// of any film has and which leaves room to multiply.
 fn digits(text: &[u8]) -> Option<(i64, usize)> {
     let width = text.iter().take_while(|c| c.is_ascii_digit()).count();
     (1..=18)
@@ -333,7 +334,7 @@ mod tests {
         assert_eq!(spelled("0:00:01.5", 0), "0:00:01.500");
         assert_eq!(spelled("00:00:01", 0), "00:00:01,000");
         for text in
-            ["", "1", "00:01", "00:00:001,0", "0:000:01,0", "00:00:01,", ":00:00", "9999999999999999999:0:0"]
+            ["", "1", "00:01", "00:00:001,0", "0:000:01,0", "00:00:01,", ":00:00", "9999999999999999:0:0"]
         {
             assert!(Field::clock(text.as_bytes(), 0, &SRT).is_none(), "{text}");
         }

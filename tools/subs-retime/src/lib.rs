@@ -18,8 +18,10 @@ pub use map::Map;
 pub use tool::Args;
 
 use cli::{Error, Result};
+use field::Field;
 use formats::Found;
 use map::Mapper;
+use std::ops::Range;
 use text::Text;
 
 /// A file with its times mapped.
@@ -57,6 +59,13 @@ impl<'a> Scanned<'a> {
         Self { file, text: None, found: formats::sub::scan(file) }
     }
 
+    /// The time fields, and where each stands in the file.
+    pub fn fields(&self) -> impl Iterator<Item = (Range<usize>, &Field)> {
+        let place = |at: &Range<usize>| self.text.as_ref().map_or(at.clone(), |text| text.place(at));
+        let whole = self.found.broken.as_ref().map_or(usize::MAX, |broken| broken.whole);
+        self.found.fields.iter().filter(move |field| field.end() <= whole).map(move |f| (place(&f.at), f))
+    }
+
     /// What looks like a time and is none: how often, and where first.
     pub fn odd(&self) -> Option<(usize, String)> {
         self.found.odd.first().map(|&at| (self.found.odd.len(), self.position(at)))
@@ -77,15 +86,12 @@ impl<'a> Scanned<'a> {
         let mut mapper = Mapper::new(map);
         let mut edited = Vec::with_capacity(self.file.len() + self.file.len() / 16);
         let (mut copied, mut spelled) = (0, Vec::new());
-        let whole = self.found.broken.as_ref().map_or(usize::MAX, |broken| broken.whole);
-        let fields = || self.found.fields.iter().filter(|field| field.end() <= whole);
-        for field in fields() {
+        for (at, field) in self.fields() {
             let failed = |reason| Error::failed(name, format!("{}: {reason}", self.position(field.at.start)));
             let ticks = mapper.ticks(field).map_err(failed)?;
             if ticks == field.ticks {
                 continue;
             }
-            let at = self.text.as_ref().map_or(field.at.clone(), |text| text.place(&field.at));
             edited.extend_from_slice(&self.file[copied..at.start]);
             spelled.clear();
             field.spelling.write(ticks, &self.file[at.clone()], &mut spelled).map_err(failed)?;
@@ -95,11 +101,12 @@ impl<'a> Scanned<'a> {
             }
             copied = at.end;
         }
-        edited.extend_from_slice(self.file.get(copied..whole.min(self.file.len())).unwrap_or_default());
+        let whole = self.found.broken.as_ref().map_or(self.file.len(), |broken| broken.whole);
+        edited.extend_from_slice(self.file.get(copied..whole).unwrap_or_default());
         let ending = self.found.broken.as_ref().map_or(Ok(()), |broken| {
             let error = if broken.torn { Error::torn } else { Error::failed };
             Err(error(name, format!("{}: {}", self.position(broken.at), broken.reason)))
         });
-        Ok(Retimed { bytes: edited, times: fields().count() as u64, ending })
+        Ok(Retimed { bytes: edited, times: self.fields().count() as u64, ending })
     }
 }

@@ -99,6 +99,9 @@ fn time(value: &str, at: usize, clocks: &Clocks) -> Option<Field> {
 /// `HH:MM:SS:FF` or `HH:MM:SS:FF.S`, of which `seconds` is the beginning.
 fn frames(value: &str, seconds: Field, clocks: &Clocks) -> Option<Field> {
     let Spelling::Clock { hours, decimals, .. } = seconds.spelling else { return None };
+    if value.starts_with('-') || clocks.frame < Rational::whole(1) {
+        return None;
+    }
     let seen = seconds.end() - seconds.at.start;
     let rest = value.get(seen..)?.strip_prefix(':').filter(|_| !value[..seen].contains('.'))?;
     let (frames, part, parts) = match rest.split_once('.') {

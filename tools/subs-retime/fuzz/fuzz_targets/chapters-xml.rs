@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../promise.rs"]
+mod promise;
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| promise::hold(Some(subs_retime::Format::ChaptersXml), file));
