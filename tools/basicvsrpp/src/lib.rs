@@ -12,11 +12,13 @@
 //! | [`weights`](Weights) | the same, typed and checked; [`Model`] joins them with where they came from |
 //! | [`network`] | the recurrence, written once over a [`network::Backend`] of stages |
 //! | [`cpu`] | the stages on the CPU: plain ones as the specification, and fast ones |
+//! | [`cuda`] | the stages on an NVIDIA GPU |
 //! | [`picture`] | frames in wire order to numbers and back |
 //! | [`formula`] | weights and frames from formulas, for tests |
 
 pub mod checkpoint;
 pub mod cpu;
+pub mod cuda;
 mod engine;
 pub mod formula;
 mod model;

@@ -45,7 +45,12 @@ impl Model {
         Ok(Self { weights, info })
     }
 
-    /// What is known of the checkpoint, as one JSON object.
+    /// Weights that come from no file.
+    pub fn from_weights(weights: Weights) -> Self {
+        Self { weights, info: Value::Null }
+    }
+
+    /// What is known of the checkpoint, as one JSON object; null where there is none.
     pub fn info(&self) -> &Value {
         &self.info
     }

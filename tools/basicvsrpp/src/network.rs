@@ -52,6 +52,11 @@ pub trait Backend {
     /// The spatial feature of a frame.
     fn spatial(&mut self, frame: &Self::Frame) -> Result<Self::Feature, EngineError>;
 
+    /// The features that the next visit will need besides this one's, for backends that keep some elsewhere.
+    fn soon(&mut self, _features: &[&Self::Feature]) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Flow-guided deformable alignment of a branch.
     fn align(
         &mut self,
@@ -98,6 +103,12 @@ struct Sight<B: Backend> {
     branches: Vec<Rc<B::Feature>>,
 }
 
+impl<B: Backend> Sight<B> {
+    fn features(&self) -> Vec<&B::Feature> {
+        self.spatial.iter().chain(self.branches.iter().map(|feature| &**feature)).collect()
+    }
+}
+
 /// Runs the network on a whole sequence: see [`Engine::enlarge`](crate::Engine::enlarge).
 ///
 /// Every branch but the last runs over the whole sequence, since backward ones start at its end. The last one stops
@@ -130,7 +141,13 @@ pub fn enlarge<B: Backend>(
     for branch in [Branch::Backward1, Branch::Forward1, Branch::Backward2] {
         let mut visits = Visits::new(branch);
         for step in 0..count {
-            let i = if branch == Branch::Forward1 { step } else { count - 1 - step };
+            let at = |step: usize| {
+                if branch == Branch::Forward1 { Some(step) } else { (count - 1).checked_sub(step) }
+            };
+            let Some(i) = at(step) else { break };
+            if let Some(next) = at(step + 1).and_then(|next| sights.get(next)) {
+                backend.soon(&next.features())?;
+            }
             let flow = match branch {
                 Branch::Forward1 => i.checked_sub(1).map(|i| &forward_flows[i]),
                 _ => backward_flows.get(i),
@@ -154,7 +171,11 @@ pub fn enlarge<B: Backend>(
     }
 
     let mut visits = Visits::new(Branch::Forward2);
-    for (i, sight) in sights.into_iter().take(emit.end).enumerate() {
+    let mut rest = sights.into_iter().take(emit.end).enumerate().peekable();
+    while let Some((i, sight)) = rest.next() {
+        if let Some((_, next)) = rest.peek() {
+            backend.soon(&next.features())?;
+        }
         let spatial = match sight.spatial {
             Some(feature) => feature,
             None => backend.spatial(&frames[i])?,

@@ -3,7 +3,11 @@
 
 use crate::difference::{Difference, floats};
 use basicvsrpp::{
-    Engine, Model, Precision, Settings, checkpoint::Checkpoint, cpu::CpuEngine, picture::Output,
+    Engine, Model, Precision, Settings,
+    checkpoint::Checkpoint,
+    cpu::CpuEngine,
+    cuda::{self, CudaEngine},
+    picture::Output,
 };
 use bytes::Bytes;
 use rawstream::PixFmt;
@@ -109,31 +113,41 @@ fn broken_files_are_refused_in_one_clear_line() {
     assert_eq!(list(&manifest["broken"]).len(), 1 + reasons.len());
 }
 
+/// On the CPU in float32, and on a GPU, where there is one, in both precisions.
 fn check(name: &str) {
+    check_on(name, Precision::Fp32, |model, settings| {
+        Box::new(CpuEngine::with_output(model, settings, Output::Float).unwrap())
+    });
+    match cuda::devices() {
+        Ok(all) if !all.is_empty() => {
+            for precision in [Precision::Fp32, Precision::Fp16] {
+                check_on(name, precision, |model, settings| {
+                    Box::new(CudaEngine::with(model, settings, 0, None, Output::Float).unwrap())
+                });
+            }
+        }
+        _ => eprintln!("CUDA skipped: no GPU"),
+    }
+}
+
+fn check_on(name: &str, precision: Precision, engine: impl Fn(&Model, &Settings) -> Box<dyn Engine>) {
     let Some((folder, manifest)) = fixture() else { return };
     let case = list(&manifest["cases"]).iter().find(|c| c["name"] == name).unwrap();
-    let limits = &manifest["tolerances"]["fp32"];
+    let arithmetic = if precision == Precision::Fp32 { "fp32" } else { "tf32_or_fp16_convs" };
+    let limits = &manifest["tolerances"][arithmetic];
     let limit = |name: &str| limits[name].as_f64().unwrap();
     let model = Model::load(&folder.join(text(&case["checkpoint"]))).unwrap();
     let rgb24 = PixFmt::named("rgb24").unwrap();
     let (width, height) = (number(&case["width"]), number(&case["height"]));
-    let settings = Settings {
-        width,
-        height,
-        in_fmt: rgb24,
-        out_fmt: rgb24,
-        precision: Precision::Fp32,
-        threads: 2,
-        max_memory: None,
-    };
+    let settings =
+        Settings { width, height, in_fmt: rgb24, out_fmt: rgb24, precision, threads: 2, max_memory: None };
     let input = Bytes::from(fs::read(folder.join(text(&case["input"]))).unwrap());
     let bytes = rgb24.frame_bytes(width, height);
     let frames: Vec<_> =
         (0..number(&case["frames"])).map(|k| input.slice(k * bytes..(k + 1) * bytes)).collect();
 
     let mut enlarged = Vec::new();
-    CpuEngine::with_output(&model, &settings, Output::Float)
-        .unwrap()
+    engine(&model, &settings)
         .enlarge(&frames, 0..frames.len(), &mut |frame| {
             enlarged.push(floats(frame));
             Ok(())
@@ -149,8 +163,10 @@ fn check(name: &str) {
         enlarged.iter().flat_map(|frame| frame.chunks(w * h)).flat_map(|p| p.chunks(w).step_by(stride));
     let samples: Vec<f32> = rows.flat_map(|row| row.iter().copied().step_by(stride)).collect();
     let found = Difference::of(&samples, &want);
-    println!("{name}: {:.2e}, {:.1} dB", found.max_abs, found.psnr());
-    assert!(found.max_abs <= limit("max_abs"), "{found:?}");
+    println!("{name} {precision:?}: {:.2e}, {:.1} dB", found.max_abs, found.psnr());
+    if precision == Precision::Fp32 {
+        assert!(found.max_abs <= limit("max_abs"), "{found:?}");
+    }
     assert!(found.psnr() >= limit("psnr_db_min"), "{} dB", found.psnr());
 
     let Some(expected) = case.get("expected_q8") else { return };
@@ -164,7 +180,11 @@ fn check(name: &str) {
     assert_eq!(have.len(), want.len());
     let differing = have.iter().zip(&want).filter(|(a, b)| a != b).count();
     let most = have.iter().zip(&want).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-    assert!(most <= 1, "differ by {most}");
+    println!("{name} {precision:?}, 8 bits: {differing} of {} differ, by at most {most}", have.len());
+    assert!(f64::from(most) <= limit("q8_max_diff"), "differ by {most}");
+    if precision == Precision::Fp16 {
+        return;
+    }
     assert!(differing as f64 <= limit("q8_differing_fraction_max") * want.len() as f64, "{differing} differ");
 }
 

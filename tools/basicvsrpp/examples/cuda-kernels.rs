@@ -1,0 +1,137 @@
+//! How fast each kernel is by itself, at the sizes of a 1024x432 film: `cuda-kernels`.
+
+use basicvsrpp::{
+    Conv,
+    cuda::{
+        Kernels,
+        driver::{Gpu, Queue},
+        layer::{Activation, Layer, Order, halves},
+        ops::{self, Call, DeformLayer, Source, Target},
+    },
+};
+
+/// Milliseconds of the median of twelve runs.
+fn time(gpu: &Gpu, mut run: impl FnMut(usize)) -> f32 {
+    run(0);
+    let mut times: Vec<f32> = (0..12)
+        .map(|i| {
+            let start = gpu.record(Queue::Compute).unwrap();
+            run(2 * i);
+            run(2 * i + 1);
+            let end = gpu.record(Queue::Compute).unwrap();
+            gpu.wait_for(&end).unwrap();
+            gpu.between(&start, &end).unwrap() / 2.0
+        })
+        .collect();
+    times.sort_by(f32::total_cmp);
+    times[6]
+}
+
+fn main() {
+    let gpu = Gpu::open(0).unwrap();
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let mut conv = |cin: usize, cout: usize, k: usize| {
+        let scale = (3.0 / (cin * k * k) as f32).sqrt();
+        let weight = (0..cin * cout * k * k).map(|_| scale * random()).collect();
+        Conv { cin, cout, k, weight, bias: vec![0.1; cout] }
+    };
+    let (w, h) = (1024, 432);
+    let plane = w * h * 8;
+    // 40 planes at twice the size, three times over, so that no run finds its input in the cache.
+    let mut seed = 1u32;
+    let noise: Vec<f32> = (0..1 << 20)
+        .map(|_| {
+            seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
+            (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect();
+    let noise = halves(&noise);
+    let bytes = 2 * 160 * plane;
+    let buffers: Vec<_> = (0..3).map(|_| gpu.allocate(bytes).unwrap()).collect();
+    for buffer in &buffers {
+        for at in (0..bytes - noise.len()).step_by(noise.len()) {
+            gpu.upload(buffer.address + at as u64, &noise).unwrap();
+        }
+    }
+    let out = gpu.allocate(4 * bytes).unwrap();
+    let identity = |n: usize| (0..n).map(Some).collect::<Vec<_>>();
+    let mut offsets = identity(196);
+    offsets.extend(vec![None; 28]);
+    let rgb: Vec<_> = (0..8).map(|c| (c < 3).then_some(c)).collect();
+    let cases = [
+        ("3 > 64", conv(3, 64, 3), Order::Same, 1, rgb, 0, 1, 1),
+        ("64 > 64", conv(64, 64, 3), Order::Same, 4, identity(64), 0, 1, 1),
+        ("64 > 64 + residual", conv(64, 64, 3), Order::Same, 4, identity(64), 1, 1, 1),
+        ("196 > 64", conv(196, 64, 3), Order::Same, 4, offsets, 0, 1, 1),
+        ("320 > 64", conv(320, 64, 3), Order::Same, 4, identity(320), 0, 1, 1),
+        ("64 > 432", conv(64, 432, 3), Order::Offsets, 4, identity(64), 0, 1, 1),
+        ("64 > 256 shuffle", conv(64, 256, 3), Order::Shuffle, 4, identity(64), 0, 1, 1),
+        ("64 > 256 shuffle at 2048x864", conv(64, 256, 3), Order::Shuffle, 4, identity(64), 0, 1, 2),
+        ("64 > 64 at 2048x864", conv(64, 64, 3), Order::Same, 4, identity(64), 0, 1, 2),
+        ("7x7 8 > 32, 4 images", conv(8, 32, 7), Order::Same, 1, identity(8), 0, 4, 1),
+        ("7x7 32 > 64, 4 images", conv(32, 64, 7), Order::Same, 4, identity(32), 0, 4, 1),
+        ("7x7 64 > 32, 4 images", conv(64, 32, 7), Order::Same, 4, identity(64), 0, 4, 1),
+        ("7x7 32 > 16, 4 images", conv(32, 16, 7), Order::Same, 4, identity(32), 0, 4, 1),
+    ];
+    for (name, conv, order, unit, inputs, residual, batch, scale) in &cases {
+        for kernels in [Kernels::Mma, Kernels::Wgmma] {
+            let layer = Layer::new(&gpu, kernels, conv, *order, *unit, inputs).unwrap();
+            if kernels == Kernels::Wgmma && !layer.kernel.contains("wgmma") {
+                continue;
+            }
+            let size = (w * scale, h * scale);
+            let plane = plane * scale * scale;
+            let act = if *order == Order::Offsets { Activation::Offsets } else { Activation::Leaky };
+            let ms = time(&gpu, |run| {
+                let inputs: Vec<u64> = (0..layer.inputs)
+                    .map(|g| buffers[run % 3].address + (g * unit * plane * 2) as u64)
+                    .collect();
+                let target = match order {
+                    Order::Shuffle => Target::Shuffled(out.address),
+                    _ => Target::Feature(out.address),
+                };
+                let residuals = [buffers[(run + 1) % 3].address];
+                let call = Call::new(&inputs, target, act, size);
+                let batch = (*batch, layer.inputs * unit * plane, layer.couts / 8 * plane);
+                ops::conv(&gpu, &layer, &Call { residuals: &residuals[..*residual], batch, ..call }).unwrap();
+            });
+            let flop = 2 * conv.cin * conv.cout * conv.k * conv.k * w * h * scale * scale * batch;
+            println!("{name:30} {:12} {ms:.4} ms {:5.0} TFLOP/s", layer.kernel, flop as f32 / ms / 1e9);
+        }
+    }
+    let flows: Vec<u8> =
+        (0..2 * w * h).flat_map(|i| ((i * 7919 % 1000) as f32 / 250.0 - 2.0).to_le_bytes()).collect();
+    let smooth: Vec<u8> =
+        (0..2 * w * h).flat_map(|i| ((i / 64 % 1000) as f32 / 250.0 - 2.0).to_le_bytes()).collect();
+    let flow = gpu.allocate(flows.len()).unwrap();
+    gpu.upload(flow.address, &smooth).unwrap();
+    let conv = conv(128, 64, 3);
+    let layer = DeformLayer::new(&gpu, Kernels::Mma, &conv).unwrap();
+    let source = |run: usize, i: usize| Source {
+        feature: buffers[run % 3].address + (i * 8 * plane * 2) as u64,
+        flow: flow.address,
+    };
+    // Offsets within a pixel (the noise), then zero.
+    for (name, zero) in [("offsets of a pixel", false), ("no offsets", true)] {
+        let at = |run: usize| buffers[run % 3].address + (20 * plane * 2) as u64;
+        if zero {
+            for run in 0..3 {
+                gpu.fill(at(run), 0, 56 * plane * 2).unwrap();
+            }
+        }
+        let ms = time(&gpu, |run| {
+            ops::deform(&gpu, &layer, source(run, 0), Some(source(run, 1)), at(run), out.address, (w, h))
+                .unwrap();
+        });
+        println!("deformable, {name}: {ms:.4} ms");
+    }
+    let ms = time(&gpu, |run| {
+        let outs = [out.address, out.address + (8 * plane * 2) as u64];
+        ops::condition(&gpu, Kernels::Mma, source(run, 0), Some(source(run, 1)), outs, 8, (w, h)).unwrap();
+    });
+    println!("two warps: {ms:.4} ms");
+}

@@ -1,0 +1,237 @@
+//! What a sequence needs in memory, and the memory itself.
+
+use super::{
+    driver::{Gpu, Memory},
+    layer,
+};
+use crate::{EngineError, Settings, Weights};
+use std::sync::{Arc, Mutex};
+
+/// Sizes of everything that depends on the frame's size.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// Input frame, pixels across and down.
+    pub frame: (usize, usize),
+    /// The size at which flows are computed.
+    pub flow: (usize, usize),
+    /// Planes of a feature.
+    pub planes: usize,
+    /// Planes of the features in the tail, between the pixel shuffles and after.
+    pub tail: [usize; 2],
+    /// Bytes of an element.
+    pub element: usize,
+    /// Rows of output frames that are computed at a time, a multiple of 4.
+    pub band: usize,
+    /// Pairs of frames whose flows are computed at a time.
+    pub pairs: usize,
+    /// Most channels of the flow network's odd and even layers.
+    pub flow_channels: [usize; 2],
+    /// Levels of the flow network.
+    pub levels: usize,
+    /// Bytes of a frame in wire order, in and out.
+    pub wire: [usize; 2],
+}
+
+/// Output frames that are under way at a time.
+pub const OUTPUTS: usize = 3;
+
+/// Planes of the offsets and masks.
+pub const OFFSET_PLANES: usize = 56;
+
+/// What is left free of a device's memory: other programs' and the driver's own.
+const MARGIN: u64 = 600 << 20;
+
+/// The most that is taken unless more is needed: the memory of the largest consumer GPUs of three generations.
+const ENOUGH: u64 = 23_000_000_000;
+
+impl Sizes {
+    /// For these weights and settings.
+    pub fn new(weights: &Weights, settings: &Settings, element: usize, wire: [usize; 2]) -> Self {
+        let multiple = weights.spynet.multiple();
+        let (w, h) = (settings.width, settings.height);
+        let convs = || weights.spynet.levels.iter().flat_map(|level| level.iter().enumerate());
+        let most = |odd: usize| {
+            convs().filter(|(i, _)| i % 2 == odd).map(|(_, c)| c.cout.next_multiple_of(8)).max().unwrap_or(8)
+        };
+        let mut sizes = Self {
+            frame: (w, h),
+            flow: (w.next_multiple_of(multiple), h.next_multiple_of(multiple)),
+            planes: layer::planes(weights.mid_channels),
+            tail: [layer::planes(weights.upsample1.cout / 4), layer::planes(weights.conv_hr.cout)],
+            element,
+            band: 4 * h,
+            pairs: 1,
+            flow_channels: [most(0), most(1)],
+            levels: weights.spynet.levels.len(),
+            wire,
+        };
+        // Bands and batches that need no more than the alignment does anyway, but enough to fill a GPU.
+        let room = sizes.align_bytes();
+        while sizes.tail_bytes() > room && sizes.band > 64 {
+            sizes.band = (sizes.band / 2).next_multiple_of(4);
+        }
+        while sizes.pairs < 64
+            && (sizes.flow_bytes(sizes.pairs + 1) <= room || sizes.flow_bytes(sizes.pairs + 1) < 64 << 20)
+        {
+            sizes.pairs += 1;
+        }
+        sizes
+    }
+
+    /// Pixels of an input frame.
+    pub fn pixels(&self) -> usize {
+        self.frame.0 * self.frame.1
+    }
+
+    /// Bytes of a plane of the input frame's size.
+    pub fn plane(&self) -> usize {
+        self.pixels() * 8 * self.element
+    }
+
+    /// Bytes of a feature.
+    pub fn feature(&self) -> usize {
+        self.planes * self.plane()
+    }
+
+    /// Bytes of a flow.
+    pub fn flow_field(&self) -> usize {
+        self.pixels() * 8
+    }
+
+    /// Scratch of the alignment and the blocks: warped features with the flows, two features, offsets.
+    pub fn align_bytes(&self) -> usize {
+        (self.planes + self.planes + 4 + 2 * self.planes + OFFSET_PLANES) * self.plane()
+    }
+
+    /// Bytes of a row of the feature before the last two convolutions.
+    pub fn wide_row(&self) -> usize {
+        self.tail[1] * 4 * self.frame.0 * 8 * self.element
+    }
+
+    /// Scratch of the reconstruction: two features, the once enlarged feature, two bands at full size.
+    pub fn tail_bytes(&self) -> usize {
+        let band = self.band.min(4 * self.frame.1);
+        2 * self.feature() + self.tail[0] * 4 * self.plane() + (2 * band + 8) * self.wide_row()
+    }
+
+    /// Scratch of the flow network for a batch of pairs.
+    pub fn flow_bytes(&self, pairs: usize) -> usize {
+        let pixels = self.flow.0 * self.flow.1;
+        let pyramid = (pairs + 1) * pixels * 16 * 4 / 3 + 4096;
+        let features = (8 + self.flow_channels[0] + self.flow_channels[1]) * self.element;
+        pyramid + pairs * (pixels * (features + 2 * 8) + 8) + 4096
+    }
+
+    /// All scratch.
+    pub fn scratch(&self) -> usize {
+        self.align_bytes().max(self.tail_bytes()).max(self.flow_bytes(self.pairs))
+    }
+
+    /// What the engine holds whatever the sequence is.
+    pub fn fixed(&self) -> u64 {
+        (self.scratch() + OUTPUTS * (self.wire[1] + 256)) as u64
+    }
+
+    /// Features that a sequence of `frames` has at its peak: three for every frame (four with the spatial ones kept)
+    /// and those that are being worked on.
+    pub fn features(frames: usize, keep_spatial: bool) -> usize {
+        if keep_spatial { 4 * frames + 2 } else { 3 * frames + 4 }
+    }
+
+    /// What a sequence of `frames` holds besides its features: every frame, both flows of every pair.
+    pub fn motion(&self, frames: usize) -> u64 {
+        let flows = 2 * frames.saturating_sub(1) + 2;
+        (flows * self.flow_field() + frames * self.wire[0].next_multiple_of(256)) as u64
+    }
+}
+
+/// What a sequence will need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Bytes of device memory at the peak.
+    pub device_bytes: u64,
+    /// Bytes of pinned host memory.
+    pub host_bytes: u64,
+    /// Bytes of device memory that may be used; less than `device_bytes` where the sequence does not fit.
+    pub available: u64,
+    /// Whether spatial features are kept rather than computed twice.
+    pub keep_spatial: bool,
+    /// Features of the sequence at its peak.
+    pub features: usize,
+    /// How many of them are on the device; the others wait in pinned host memory.
+    pub resident: usize,
+}
+
+/// The fewest features on the device with which copies run ahead of use: those that one visit of a frame touches, and
+/// those of the next.
+const FEWEST: usize = 20;
+
+impl Plan {
+    /// For a sequence of `frames`; `weights` bytes are the network's own. `free` bytes of device memory are not in use
+    /// by others; `limit` is the user's.
+    pub fn new(sizes: &Sizes, frames: usize, weights: u64, free: u64, limit: Option<u64>) -> Self {
+        let available = limit.unwrap_or(u64::MAX).min(free.saturating_sub(MARGIN));
+        let rest = weights + sizes.fixed() + sizes.motion(frames);
+        let feature = sizes.feature() as u64;
+        let need = |features: usize| rest + features as u64 * feature;
+        let keep_spatial = need(Sizes::features(frames, true)) <= available.min(limit.unwrap_or(ENOUGH));
+        let features = Sizes::features(frames, keep_spatial);
+        let room = (available.saturating_sub(rest) / feature) as usize;
+        let resident = features.min(room.max(FEWEST));
+        let paged = ((features - resident) * sizes.feature()) as u64;
+        let host_bytes = (OUTPUTS * sizes.wire[1] + 4 * sizes.wire[0]) as u64 + paged;
+        Self { device_bytes: need(resident), host_bytes, available, keep_spatial, features, resident }
+    }
+}
+
+/// Pieces of device memory of one size, used again and again. Since all kernels run in one queue, a piece may be handed
+/// out again as soon as the last kernel that uses it has been queued.
+#[derive(Debug)]
+pub struct Pool {
+    bytes: usize,
+    free: Arc<Mutex<Vec<Memory>>>,
+}
+
+impl Pool {
+    /// Of pieces of `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes, free: Arc::default() }
+    }
+
+    /// A piece; its contents are undefined.
+    pub fn take(&self, gpu: &Gpu) -> Result<Piece, EngineError> {
+        let free = lock(&self.free).pop();
+        let memory = match free {
+            Some(memory) => memory,
+            None => gpu.allocate(self.bytes)?,
+        };
+        Ok(Piece { memory: Some(memory), free: self.free.clone() })
+    }
+}
+
+/// The contents of a lock that nobody holds for longer than a line.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A piece of a [`Pool`]'s, to which it returns.
+#[derive(Debug)]
+pub struct Piece {
+    memory: Option<Memory>,
+    free: Arc<Mutex<Vec<Memory>>>,
+}
+
+impl Piece {
+    /// Its first byte.
+    pub fn address(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |m| m.address)
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            lock(&self.free).push(memory);
+        }
+    }
+}
