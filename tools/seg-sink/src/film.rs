@@ -82,7 +82,8 @@ impl Job<'_> {
             state.finished().into_iter().cloned().collect()
         };
         let (output, part) = (&self.output, part_of(&self.output));
-        let frames = segments.last().map_or(0, Chunk::end);
+        let parts: Vec<u64> = segments.iter().map(|c| c.frames).collect();
+        let frames = parts.iter().sum();
         let wrong = |why: Failure| match why {
             Failure::Command(why) => Error::failed(output.display(), format!("the film {why}")),
             Failure::Full => Error::failed(output.display(), format!("the film {}", self.full())),
@@ -109,7 +110,7 @@ impl Job<'_> {
         join(&segments, &self.folder, &self.folder.segment_list(), (&part, grant), control, stall)
             .map_err(wrong)?;
         durable::sync_file(&part).map_err(broken)?;
-        let found = proof::prove(&part, frames, self.args.verify, control).map_err(wrong)?;
+        let found = proof::prove(&part, &parts, self.args.verify, control).map_err(wrong)?;
         is_made_of(&segments, &found).map_err(|why| wrong(Failure::Command(why)))?;
         durable::sync_name(&part).map_err(broken)?;
         let film = Film { path: output.clone(), frames, bytes: found.bytes, crc: found.crc };
@@ -132,11 +133,9 @@ fn is_made_of(segments: &[Chunk], film: &Found) -> std::result::Result<(), Strin
         if let Some(difference) = chunk.stream.difference(&film.stream) {
             return Err(format!("is another kind of stream than segment {index}: {difference}"));
         }
-        if let (Some(hashes), Some(decoded)) = (&film.hashes, &chunk.decoded) {
-            let own = &hashes[chunk.first_frame as usize..chunk.end() as usize];
-            if proof::digest(own) != *decoded {
-                return Err(format!("does not decode to the frames of segment {index}"));
-            }
+        let differs = |(own, in_film): (&String, &String)| own != in_film;
+        if chunk.decoded.as_ref().zip(film.decoded.get(index)).is_some_and(differs) {
+            return Err(format!("does not decode to the frames of segment {index}"));
         }
     }
     Ok(())

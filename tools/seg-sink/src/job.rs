@@ -161,7 +161,7 @@ impl Job<'_> {
             io::ErrorKind::NotFound => Failure::Command("exited with 0 and wrote no file".into()),
             _ => fatal(e),
         })?;
-        let found = proof::prove(&part, frames, verify, &self.control)?;
+        let found = proof::prove(&part, &[frames], verify, &self.control)?;
         durable::sync_name(&part).map_err(fatal)?;
         let chunk = Chunk {
             stage,
@@ -170,7 +170,7 @@ impl Job<'_> {
             bytes: found.bytes,
             crc: found.crc,
             stream: found.stream,
-            decoded: found.hashes.as_deref().map(proof::digest),
+            decoded: found.decoded.into_iter().next(),
         };
         self.same_stream(&chunk)?;
         let bytes = chunk.bytes;

@@ -38,18 +38,8 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
     pub(crate) crc: u32,
     pub(crate) stream: StreamFacts,
-    /// Hashes of the decoded frames, in the order of display, where it was decoded.
-    pub(crate) hashes: Option<Vec<String>>,
-}
-
-/// SHA-256 over the hashes of decoded frames.
-pub(crate) fn digest(hashes: &[String]) -> String {
-    let mut digest = Sha256::new();
-    for hash in hashes {
-        digest.update(hash);
-        digest.update("\n");
-    }
-    hex(&digest.finalize())
+    /// For each part, SHA-256 over the hashes of its decoded frames; nothing where it was not decoded.
+    pub(crate) decoded: Vec<String>,
 }
 
 /// The programs that prove; they are looked for before the first frame.
@@ -64,18 +54,18 @@ fn words(text: &[&str]) -> Vec<String> {
     text.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// Proves that `path` holds exactly `frames` frames, evenly spaced in time from the first on.
-pub(crate) fn prove(path: &Path, frames: u64, verify: Verify, control: &Control) -> Result<Found, Failure> {
+/// Proves that `path` holds exactly the frames of its `parts`, whose lengths follow one another, evenly spaced in time.
+pub(crate) fn prove(path: &Path, parts: &[u64], verify: Verify, control: &Control) -> Result<Found, Failure> {
     let wrong = Failure::Command;
     let file = path.to_string_lossy();
     let bytes = path.metadata().map_err(|e| wrong(format!("wrote no file: {}", cli::reason(&e))))?.len();
-    let stream = count(&file, frames, control)?;
-    let hashes = match verify {
-        Verify::Count => None,
-        Verify::Decode => Some(decode(&file, frames, control)?),
+    let stream = count(&file, parts.iter().sum(), control)?;
+    let decoded = match verify {
+        Verify::Count => Vec::new(),
+        Verify::Decode => decode(&file, parts, control)?,
     };
     let crc = checksum(path).map_err(|e| wrong(cli::reason(&e)))?;
-    Ok(Found { bytes, crc, stream, hashes })
+    Ok(Found { bytes, crc, stream, decoded })
 }
 
 /// The container's word: packets and their times.
@@ -156,8 +146,8 @@ fn uneven(times: &[i64], fps: Rational, tick: Rational) -> Option<usize> {
     (0..times.len()).find(|&n| !rising(n) || !fits(n, times[n]))
 }
 
-/// The decoder's word: a hash of every frame.
-fn decode(file: &str, frames: u64, control: &Control) -> Result<Vec<String>, Failure> {
+/// The decoder's word: a hash of every frame, digested for each part.
+fn decode(file: &str, parts: &[u64], control: &Control) -> Result<Vec<String>, Failure> {
     let argv = [
         "ffmpeg",
         "-v",
@@ -176,17 +166,41 @@ fn decode(file: &str, frames: u64, control: &Control) -> Result<Vec<String>, Fai
         "murmur3",
         "-",
     ];
-    let mut hashes = Vec::new();
+    let mut digests = Digests { parts, of_this: 0, found: 0, sha: Sha256::new(), done: Vec::new() };
     child::read_lines(&words(&argv), control, Stop::Abort, |line| {
-        if !line.starts_with('#') {
-            hashes.extend(line.rsplit(',').next().map(|hash| hash.trim().to_owned()));
+        if let Some((_, hash)) = line.rsplit_once(',').filter(|_| !line.starts_with('#')) {
+            digests.add(hash.trim());
         }
     })?;
-    let found = hashes.len() as u64;
+    let (found, frames) = (digests.found, parts.iter().sum::<u64>());
     if found == frames {
-        Ok(hashes)
+        Ok(digests.done)
     } else {
         Err(Failure::Command(format!("decodes to {found} frames, not {frames}")))
+    }
+}
+
+/// One digest for each part of a row of frames.
+struct Digests<'a> {
+    parts: &'a [u64],
+    /// Frames of the part that is open.
+    of_this: u64,
+    /// Frames in all.
+    found: u64,
+    sha: Sha256,
+    done: Vec<String>,
+}
+
+impl Digests<'_> {
+    fn add(&mut self, hash: &str) {
+        self.sha.update(hash);
+        self.sha.update("\n");
+        self.of_this += 1;
+        self.found += 1;
+        if self.parts.get(self.done.len()) == Some(&self.of_this) {
+            self.done.push(hex(&self.sha.finalize_reset()));
+            self.of_this = 0;
+        }
     }
 }
 

@@ -11,13 +11,15 @@ use crate::{
     job::{Book, Job},
     journal::{Journal, Record},
     proof,
-    settings::Settings,
+    settings::{Commands, Settings},
     state::State,
-    template::Template,
     warden,
 };
 use cli::{Error, Result, Session};
-use nix::sys::stat::{SFlag, fstat};
+use nix::{
+    libc,
+    sys::stat::{SFlag, fstat},
+};
 use rawstream::{FrameReader, VideoFormat};
 use std::{
     io,
@@ -32,7 +34,8 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     let started = SystemTime::now();
     let final_ = args.final_.clone().ok_or_else(|| Error::usage("--final", "says how a segment is made"))?;
     let output = args.output.clone().ok_or_else(|| Error::usage("--output", "says where the film goes"))?;
-    check_commands(args.mezz.as_ref(), &final_)?;
+    let commands = (args.mezz.clone(), final_);
+    check_commands(&commands)?;
     proof::find_tools()?;
     let output = absolute(&output)?;
     if !args.resume && Folder::is_used(dir) {
@@ -46,7 +49,6 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     let _lock = folder.lock()?;
     let path = folder.journal();
     let (records, sound) = Journal::read(&path).map_err(|e| Error::failed(path.display(), e))?;
-    let broken = |e: io::Error| Error::failed(folder.root().display(), cli::reason(&e));
     let mut state = State::new(&records);
     if let Some(Record::Job { settings, fingerprint }) = records.first()
         && settings.fingerprint() != *fingerprint
@@ -57,86 +59,62 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         session.note(format_args!("{}: is finished already", output.display()));
         return Ok(());
     }
-
-    warden::start().map_err(|e| Error::failed("warden", cli::reason(&e)))?;
-    let control = Control::new().map_err(|e| Error::failed("signals", cli::reason(&e)))?;
-    // Refuse other settings before anything is mended.
-    let told_end = args.input.expect_frames;
-    let known = state.settings.clone();
-    if let Some(known) = &known {
-        let again = Settings {
-            version: env!("CARGO_PKG_VERSION").into(),
-            mezz: args.mezz.clone(),
-            final_: final_.clone(),
-            segment_frames: segment_frames(args, known.rate.parse().ok())?,
-            ..known.clone()
-        };
-        same(known, &again, dir)?;
+    // Other settings are refused before anything is mended.
+    if let Some(known) = &state.settings {
+        let frames = segment_frames(args, known.rate.parse().ok())?;
+        same(known, &known.clone().with(frames, commands.clone()), dir)?;
     }
-    let told = next_frame_told(&state, &folder);
-    for loss in state.mend(&folder, args.keep).map_err(broken)? {
-        session.note(loss);
-    }
-    // The stages upstream were started where --status said, which looks at no checksums.
-    if args.first_frame.is_none() && state.next_frame() != told {
-        return Err(Error::failed(
-            folder.root().display(),
-            format!("frame {} has to come now, not {told}: start again from there", state.next_frame()),
-        ));
-    }
+    mend(&mut state, &folder, args, session)?;
     if state.film.is_none() && output.exists() {
         return Err(Error::failed(output.display(), "is there already"));
     }
-    let all_here = state.next_missing(0).is_none()
-        || told_end.is_some_and(|n| known.is_some() && n == state.next_frame());
-    let mut reader = None;
-    let settings = match (known, all_here) {
-        (Some(known), true) => known,
-        (known, _) => {
-            let (opened, settings) = open_input(args, &control, session, final_)?;
-            if let Some(known) = &known {
+    let next_frame = state.next_frame();
+    let first = args.first_frame.unwrap_or(next_frame);
+    if first > next_frame {
+        let reason = format!("standard input begins with frame {first}, but {next_frame} has to come first");
+        return Err(Error::usage("--first-frame", reason));
+    }
+
+    warden::start().map_err(|e| Error::failed("warden", cli::reason(&e)))?;
+    let control = Control::new().map_err(|e| Error::failed("signals", cli::reason(&e)))?;
+    let is_all_here = state.settings.is_some()
+        && (state.next_missing(0).is_none() || args.input.expect_frames == Some(next_frame));
+    let (reader, settings) = match state.settings.clone().filter(|_| is_all_here) {
+        Some(known) => (None, known),
+        None => {
+            let (reader, settings) = open_input(args, &control, session, commands)?;
+            if let Some(known) = &state.settings {
                 same(known, &settings, dir)?;
             }
-            reader = Some(opened);
-            settings
+            (Some(reader), settings)
         }
     };
     let geometry =
         settings.geometry().ok_or_else(|| Error::failed(path.display(), "the settings make no sense"))?;
-    let first = args.first_frame.unwrap_or(state.next_frame());
-    if first > state.next_frame() {
-        return Err(Error::usage(
-            "--first-frame",
-            format!("standard input begins with frame {first}, but {} has to come first", state.next_frame()),
-        ));
-    }
 
+    let broken = |e: io::Error| Error::failed(path.display(), cli::reason(&e));
     let mut journal = Journal::open(&path, records.len() as u64, sound).map_err(broken)?;
-    if state.settings.is_none() {
-        let record = Record::Job { settings: settings.clone(), fingerprint: settings.fingerprint() };
-        journal.add(&record).map_err(broken)?;
-        state.settings = Some(settings.clone());
+    let end_is_news = is_all_here && state.ended.is_none();
+    let mut note = |record: Record| {
+        state.apply(&record);
+        journal.add(&record).map_err(broken)
+    };
+    if records.is_empty() {
+        note(Record::Job { settings: settings.clone(), fingerprint: settings.fingerprint() })?;
     }
-    let begin =
-        Record::Run { next_frame: state.next_frame(), expect_frames: told_end, max_disk: args.max_disk };
-    journal.add(&begin).map_err(broken)?;
-    if all_here && state.ended.is_none() {
-        journal.add(&Record::Ended { frames: state.next_frame() }).map_err(broken)?;
-        state.ended = Some(state.next_frame());
+    note(Record::Run { next_frame, expect_frames: args.input.expect_frames, max_disk: args.max_disk })?;
+    if end_is_news {
+        note(Record::Ended { frames: next_frame })?;
     }
 
     let disk = Disk::new(folder.clone(), args.max_disk, state.disk_peak_bytes);
     let events = Events::new(session, &disk)?;
     events.begin_at(first);
+    let is_pipe = |mode: libc::mode_t| mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits();
     let job = Job {
-        preamble: if settings.header.is_empty() {
-            Vec::new()
-        } else {
-            format!("{}\n", settings.header).into_bytes()
-        },
+        preamble: settings.preamble(),
         frame_bytes: geometry.pix_fmt.frame_bytes(geometry.size.width, geometry.size.height) as u64,
-        from_pipe: fstat(io::stdin())
-            .is_ok_and(|s| s.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits()),
+        from_pipe: fstat(io::stdin()).is_ok_and(|s| is_pipe(s.st_mode)),
         started,
         args,
         output,
@@ -156,14 +134,27 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     job.run(reader, first)
 }
 
-/// What `--status` calls `next_frame`.
-fn next_frame_told(state: &State, folder: &Folder) -> u64 {
-    let mut state = state.clone();
-    state.compare(folder);
-    state.next_frame()
+/// Makes journal and disk agree. The stages upstream were started where `--status` said, which looks at no checksums:
+/// where these tell of more damage, other frames have to come.
+fn mend(state: &mut State, folder: &Folder, args: &SegSink, session: &Session) -> Result<()> {
+    let failed = |e: io::Error| Error::failed(folder.root().display(), cli::reason(&e));
+    let told = {
+        let mut state = state.clone();
+        state.compare(folder);
+        state.next_frame()
+    };
+    for loss in state.mend(folder, args.keep).map_err(failed)? {
+        session.note(loss);
+    }
+    let now = state.next_frame();
+    if args.first_frame.is_none() && now != told {
+        let reason = format!("frame {now} has to come now, not {told}: start again from there");
+        return Err(Error::failed(folder.root().display(), reason));
+    }
+    Ok(())
 }
 
-fn check_commands(mezz: Option<&Template>, final_: &Template) -> Result<()> {
+fn check_commands((mezz, final_): &Commands) -> Result<()> {
     match mezz {
         Some(mezz) if mezz.reads_file() => {
             return Err(Error::usage("--mezz", "frames come on its standard input; it has no {in}"));
@@ -173,7 +164,7 @@ fn check_commands(mezz: Option<&Template>, final_: &Template) -> Result<()> {
         }
         _ => {}
     }
-    for command in mezz.into_iter().chain([final_]) {
+    for command in mezz.iter().chain([final_]) {
         child::find(command.program()).map_err(|e| Error::failed(command.program(), e))?;
     }
     Ok(())
@@ -206,7 +197,7 @@ fn open_input(
     args: &SegSink,
     control: &Arc<Control>,
     session: &Session,
-    final_: Template,
+    commands: Commands,
 ) -> Result<(Reader, Settings)> {
     for (flag, rate) in [("--rate", &args.input.rate), ("--film-rate", &args.film_rate)] {
         if let Some(note) = rate.as_ref().and_then(|r| r.note.as_ref()) {
@@ -220,7 +211,6 @@ fn open_input(
     let format: &VideoFormat = reader.format();
     let rate = format.rate.or(args.input.rate.as_ref().map(|r| r.value));
     let rate = rate.ok_or_else(|| Error::usage("--rate", "must say how many frames a second there are"))?;
-    let commands = (args.mezz.clone(), final_);
     let shape = (reader.container(), format);
     let settings = Settings::new(shape, rate, segment_frames(args, Some(rate))?, commands);
     let settings = settings.map_err(|e| Error::failed("<stdin>", cli::reason(&e)))?;

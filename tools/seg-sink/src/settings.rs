@@ -31,6 +31,9 @@ pub struct Settings {
     pub final_: Template,
 }
 
+/// `--mezz` and `--final`.
+pub(crate) type Commands = (Option<Template>, Template);
+
 /// The geometry that the commands' places are filled with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
@@ -45,7 +48,7 @@ impl Settings {
         (container, format): (Container, &VideoFormat),
         rate: Rational,
         segment_frames: u64,
-        (mezz, final_): (Option<Template>, Template),
+        (mezz, final_): Commands,
     ) -> std::io::Result<Self> {
         let mut header = Vec::new();
         rawstream::FrameWriter::new(&mut header, container, format)?;
@@ -60,6 +63,16 @@ impl Settings {
             mezz,
             final_,
         })
+    }
+
+    /// The same with what a later run says before it has read anything.
+    pub(crate) fn with(self, segment_frames: u64, (mezz, final_): Commands) -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), segment_frames, mezz, final_, ..self }
+    }
+
+    /// What each command that takes frames reads first: the header, as a line; nothing for raw video.
+    pub(crate) fn preamble(&self) -> Vec<u8> {
+        if self.header.is_empty() { Vec::new() } else { format!("{}\n", self.header).into_bytes() }
     }
 
     /// The geometry in types; `None` for a journal that was written by hand.

@@ -55,26 +55,29 @@ impl State {
     /// What a journal says.
     pub(crate) fn new(records: &[Record]) -> Self {
         let mut state = Self::default();
-        for record in records {
-            match record {
-                Record::Job { settings, .. } => state.settings = Some(settings.clone()),
-                Record::Run { expect_frames, .. } => {
-                    state.runs += 1;
-                    state.expect_frames = expect_frames.or(state.expect_frames);
-                }
-                Record::Chunk { chunk, disk_peak_bytes } => {
-                    state.add(chunk.clone());
-                    state.disk_peak_bytes = state.disk_peak_bytes.max(*disk_peak_bytes);
-                }
-                Record::Ended { frames } => state.ended = Some(*frames),
-                Record::Film { film, disk_peak_bytes } => {
-                    state.film = Some(film.clone());
-                    state.disk_peak_bytes = state.disk_peak_bytes.max(*disk_peak_bytes);
-                }
-                Record::Done => state.done = true,
-            }
-        }
+        records.iter().for_each(|record| state.apply(record));
         state
+    }
+
+    /// And what one more record adds.
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Job { settings, .. } => self.settings = Some(settings.clone()),
+            Record::Run { expect_frames, .. } => {
+                self.runs += 1;
+                self.expect_frames = expect_frames.or(self.expect_frames);
+            }
+            Record::Chunk { chunk, disk_peak_bytes } => {
+                self.add(chunk.clone());
+                self.disk_peak_bytes = self.disk_peak_bytes.max(*disk_peak_bytes);
+            }
+            Record::Ended { frames } => self.ended = Some(*frames),
+            Record::Film { film, disk_peak_bytes } => {
+                self.film = Some(film.clone());
+                self.disk_peak_bytes = self.disk_peak_bytes.max(*disk_peak_bytes);
+            }
+            Record::Done => self.done = true,
+        }
     }
 
     fn segment_frames(&self) -> u64 {

@@ -71,7 +71,7 @@ fn join_so_far(folder: &Folder, state: &State, output: &Path) -> Result<Value> {
     let part = part_of(output);
     let list = part.with_extension("ffconcat");
     let joined = film::join(&segments, folder, &list, (&part, None), &control, Duration::MAX)
-        .and_then(|()| proof::prove(&part, frames, Verify::Count, &control));
+        .and_then(|()| proof::prove(&part, &[frames], Verify::Count, &control));
     let _ = fs::remove_file(&list);
     match joined {
         Ok(found) => {
