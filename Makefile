@@ -55,7 +55,8 @@ enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST
 network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $(WINDOW) --overlap $(OVERLAP)
 retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
 whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
-sink     = seg-sink --dir segments --resume --segment $(SEGMENT) --jobs $(JOBS) $(if $(MAX_DISK),--max-disk $(MAX_DISK)) \
+sink     = seg-sink --dir segments --resume --first-frame $$((NEXT - START)) $(1:%=--upstream-report reports/%.json) \
+             --segment $(SEGMENT) --jobs $(JOBS) $(if $(MAX_DISK),--max-disk $(MAX_DISK)) \
              $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv >>reports/events
 unless-done = [ $$NEXT = $$END ] ||
 rgb48    = --pix-fmt rgb48le --rate 25
@@ -115,13 +116,13 @@ option3: tools ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr
 option4: tools ## straight to x265, no mezzanine; segments only so that it can be resumed
 	$(begin)
 	{ $(unless-done) $(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole); } |
-	$(sink) --final '$(ffmpeg) -i - $(x265) {out}'
+	$(call sink,deint-crop sr-window retime25to24) --final '$(ffmpeg) -i - $(x265) {out}'
 	finish
 
 option5: tools ## ProRes 422 in segments: each is encoded, proved and deleted
 	$(begin)
 	{ $(unless-done) $(decode) | $(prepare) | $(enlarge); } |
-	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
+	$(call sink,deint-crop sr-window) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
 	finish
 
 recommended: tools ## options 0, 1 and 5 together
@@ -129,7 +130,7 @@ recommended: tools ## options 0, 1 and 5 together
 	[ -e pre.mov ] || $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part
 	[ -e pre.mov ] || mv pre.part pre.mov
 	{ $(unless-done) $(call read-rgb,pre.mov) | $(enlarge); } |
-	$(sink) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
+	$(call sink,sr-window) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
 	finish
 
 # A finished mezzanine segment, slowed and encoded, as seg-sink runs it.
@@ -179,6 +180,8 @@ demo: ## set up, build, and make two small films
 check: ## everything a change must pass
 	scripts/setup check
 	scripts/check
+torture: ## kill, starve and lie to seg-sink, a thousand times
+	scripts/torture
 lint: ## formatting, clippy, shellcheck, manual pages
 	scripts/lint
 bench: build ## each tool beside what it replaces, in one run
