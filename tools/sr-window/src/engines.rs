@@ -5,7 +5,11 @@ use crate::{
     child::Child,
     tile::Tiled,
 };
-use basicvsrpp::{Engine, Model, Precision, Settings, cpu::CpuEngine};
+use basicvsrpp::{
+    Engine, Model, Precision, Settings,
+    cpu::CpuEngine,
+    cuda::{self, CudaEngine, DeviceInfo},
+};
 use cli::{Error, Result, Session};
 use rawstream::{PixFmt, VideoFormat};
 use serde_json::{Value, json};
@@ -28,7 +32,38 @@ pub fn model(weights: &Path) -> Result<Model> {
 /// What there is to run on.
 pub fn devices() -> Value {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    json!([{ "device": "cpu", "cores": cores }])
+    let mut devices = vec![json!({ "device": "cpu", "cores": cores })];
+    let missing = match cuda::devices() {
+        Ok(gpus) => {
+            devices.extend(gpus.iter().map(|gpu| {
+                let (major, minor) = gpu.capability;
+                json!({
+                    "device": format!("cuda:{}", gpu.index),
+                    "name": gpu.name,
+                    "compute_capability": format!("{major}.{minor}"),
+                    "multiprocessors": gpu.multiprocessors,
+                    "memory_bytes": gpu.memory,
+                    "unfit": gpu.unfit(),
+                })
+            }));
+            None
+        }
+        Err(e) => Some(e.to_string()),
+    };
+    json!({ "devices": devices, "no_cuda": missing })
+}
+
+/// The GPU that `--device auto` takes, or why there is none.
+fn first_gpu() -> std::result::Result<DeviceInfo, String> {
+    let gpus = cuda::devices().map_err(|e| e.to_string())?;
+    let mut unfit = "the driver knows no GPU".to_owned();
+    for gpu in gpus {
+        match gpu.unfit() {
+            None => return Ok(gpu),
+            Some(reason) => unfit = reason,
+        }
+    }
+    Err(unfit)
 }
 
 /// Builds one engine for each device that was asked for. Everything that can fail fails here, before the first frame.
@@ -48,12 +83,16 @@ pub fn build(
     session.setting("weights", args.weights.display().to_string());
     session.fact("model", model.info().clone());
     let device = match &args.device {
-        Device::Auto => {
-            session.note("no CUDA in this build: running on the CPU");
-            Device::Cpu
-        }
+        Device::Auto => match first_gpu() {
+            Ok(gpu) => Device::Cuda(vec![gpu.index]),
+            Err(reason) => {
+                session.note(format_args!("--device auto: running on the CPU: {reason}"));
+                Device::Cpu
+            }
+        },
         told => told.clone(),
     };
+    let on_cpu = device == Device::Cpu;
     let (tile_width, tile_height) =
         args.tile.map_or((width, height), |t| (t.width.min(width), t.height.min(height)));
     let settings = Settings {
@@ -61,17 +100,22 @@ pub fn build(
         height: tile_height,
         in_fmt: input.pix_fmt,
         out_fmt,
-        precision: args.precision.unwrap_or(Precision::Fp32),
+        precision: args.precision.unwrap_or(if on_cpu { Precision::Fp32 } else { Precision::Fp16 }),
         threads: args.threads.count(),
         max_memory: args.max_memory,
     };
+    session.setting("precision", if settings.precision == Precision::Fp16 { "fp16" } else { "fp32" });
     let engines: Vec<Box<dyn Engine>> = match device {
-        Device::Cpu => {
+        Device::Cuda(indices) => {
+            let names: Vec<_> = indices.iter().map(|i| format!("cuda:{i}")).collect();
+            session.setting("device", names.join(","));
+            let gpu =
+                |&index| Ok(Box::new(on_gpu(args, session, &model, &settings, index)?) as Box<dyn Engine>);
+            indices.iter().map(gpu).collect::<Result<_>>()?
+        }
+        _ => {
             session.setting("device", "cpu");
             vec![Box::new(CpuEngine::new(&model, &settings).map_err(|e| Error::failed("cpu", e))?)]
-        }
-        Device::Cuda(_) | Device::Auto => {
-            return Err(Error::failed("cuda", "not in this build"));
         }
     };
     Ok(if args.tile.is_some() {
@@ -80,4 +124,34 @@ pub fn build(
     } else {
         engines
     })
+}
+
+/// An engine on one GPU, its plan said before the first frame, and refused there if it does not fit.
+fn on_gpu(
+    args: &Args,
+    session: &Session,
+    model: &Model,
+    settings: &Settings,
+    index: usize,
+) -> Result<CudaEngine> {
+    let device = format!("cuda:{index}");
+    let failed = |reason: String| Error::failed(&device, reason);
+    let engine = CudaEngine::new(model, settings, index).map_err(|e| failed(e.to_string()))?;
+    let grid = args.grid();
+    let plan = engine.plan(grid.longest_sequence() as usize);
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let (needed, available) = (gigabytes(plan.device_bytes), gigabytes(plan.available));
+    let asked = format!("--window {} --overlap {}", grid.window, grid.overlap);
+    if plan.device_bytes > plan.available {
+        return Err(failed(format!(
+            "{asked} needs {needed:.1} GB of device memory, {available:.1} GB are available; take a smaller window \
+             or --tile"
+        )));
+    }
+    session.note(format_args!(
+        "{device}: {}: {asked}: {needed:.1} GB of {available:.1} GB of device memory, {:.1} GB of pinned host memory",
+        engine.device().name,
+        gigabytes(plan.host_bytes),
+    ));
+    Ok(engine)
 }

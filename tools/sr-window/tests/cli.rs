@@ -210,3 +210,20 @@ fn a_tile_of_the_whole_picture_is_the_whole_picture() {
     let film = film(2, None);
     assert!(enlarge(&["--tile", "64x64"], &film) == enlarge(&[], &film));
 }
+
+/// Where there is no GPU: `cuda` fails before it reads, `auto` takes the CPU and says so.
+#[test]
+fn no_gpu_is_an_error_for_cuda_and_a_word_for_auto() {
+    let devices = run(&["--devices"], b"");
+    let devices: Value = serde_json::from_slice(&devices.stdout).unwrap();
+    assert_eq!(devices["devices"][0]["device"], "cpu");
+    let Some(reason) = devices["no_cuda"].as_str() else {
+        println!("skipped: this machine has an NVIDIA driver");
+        return;
+    };
+    fails(&run(&["--weights", weights(), "--device", "cuda"], b""), 1, &format!("cuda:0: {reason}"));
+    let auto = run(&["--weights", weights()], &film(1, None));
+    assert!(auto.status.success());
+    let said = String::from_utf8_lossy(&auto.stderr);
+    assert_eq!(said, format!("sr-window: --device auto: running on the CPU: {reason}\n"));
+}
