@@ -7,6 +7,7 @@ pub mod analyze;
 pub mod bwdif;
 mod geometry;
 pub mod luma;
+pub mod phase;
 mod sample;
 
 pub use geometry::{Crop, Scale, square_width};
@@ -17,9 +18,10 @@ use clap::Parser;
 use cli::{
     ColorArgs, Error, Input, InputArgs, Output, OutputArgs, Result, RunArgs, Session, ThreadArgs, Tool,
 };
+use phase::{Counts, Done, Log, Solver};
 use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat};
 use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
-use std::{io::Write, str::FromStr};
+use std::{io::Write, path::PathBuf, str::FromStr};
 use timebase::Rational;
 
 /// Interlaced anamorphic video in, progressive square-pixel cropped BT.709 video out
@@ -47,6 +49,12 @@ pub struct DeintCrop {
     /// The part of the scaled picture to keep [default: none, all of it]
     #[arg(long, value_name = "W:H:X:Y|none", default_value = "none", hide_default_value = true)]
     pub crop: Crop,
+    /// Pair the fields of film that is a field out of phase anew, and deinterlace only what fits nowhere [default: off]
+    #[arg(long, value_name = "off|auto", default_value = "off", hide_default_value = true)]
+    pub field_phase: FieldPhase,
+    /// Write a JSON line about every frame that --field-phase decides on to FILE
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Read the whole film and print, as JSON, what it shows of fields, bars, pixel aspect and range
     #[arg(long)]
     pub analyze: bool,
@@ -129,6 +137,27 @@ impl FromStr for Deint {
     }
 }
 
+/// `--field-phase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldPhase {
+    /// Frames are what they are.
+    Off,
+    /// Frames are paired anew where that is right.
+    Auto,
+}
+
+impl FromStr for FieldPhase {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        match name {
+            "off" => Ok(Self::Off),
+            "auto" => Ok(Self::Auto),
+            _ => Err("there are off and auto".into()),
+        }
+    }
+}
+
 fn parse_sar(text: &str) -> std::result::Result<Rational, String> {
     let sar: Rational = text.parse().map_err(|e: timebase::ParseRationalError| e.to_string())?;
     if sar.is_positive() { Ok(sar) } else { Err("a pixel aspect is above zero".into()) }
@@ -144,6 +173,15 @@ impl Tool for DeintCrop {
     fn run(self, session: &Session) -> Result<()> {
         if self.mode == Mode::Field && self.deint == Deint::None {
             return Err(Error::usage("--mode field", "needs deinterlacing, and --deint is none"));
+        }
+        if self.field_phase == FieldPhase::Auto && (self.mode, self.deint) != (Mode::Frame, Deint::All) {
+            return Err(Error::usage(
+                "--field-phase auto",
+                "decides itself what to deinterlace, one frame for each",
+            ));
+        }
+        if self.log.is_some() && self.field_phase == FieldPhase::Off {
+            return Err(Error::usage("--log", "is about --field-phase auto, which is off"));
         }
         let input = Input::open(session, &self.input)?;
         let format = input.format().clone();
@@ -315,6 +353,14 @@ impl DeintCrop {
             session.expect(frames * fields);
         }
         let mut orders = Orders::new(self, session);
+        let mut solver = match self.field_phase {
+            FieldPhase::Off => None,
+            FieldPhase::Auto => Some(Solver::new(input.format()).ok_or_else(|| {
+                Error::usage("--field-phase auto", "needs YUV; RGB has no luma to compare fields by")
+            })?),
+        };
+        let mut log = self.log.as_deref().map(Log::create).transpose()?;
+        let mut counts = Counts::default();
         // The frame before, this one, and the one after.
         let (mut previous, mut current, mut next) = (Vec::new(), Vec::new(), Vec::new());
         let mut more = emit.frames != Some(0) && input.read(&mut current)?;
@@ -335,8 +381,10 @@ impl DeintCrop {
                 Deint::Interlaced => order.interlaced,
                 Deint::None => false,
             };
+            // Every frame is looked at, emitted or not: those that show nothing go with the ones before them.
+            let decision = solver.as_mut().map(|s| s.decide(&current, more.then_some(&next)));
             if emit.contains(n) {
-                let around = Neighbours {
+                let mut around = Neighbours {
                     previous: if n > 0 { &previous } else { &current },
                     current: &current,
                     next: if more { &next } else { &current },
@@ -345,7 +393,24 @@ impl DeintCrop {
                     let keep = if second { order.first.other() } else { order.first };
                     // The second field of the last frame has no neighbour after it.
                     let alone = if second { !more } else { !begun && more };
-                    stage.make(around, touched.then_some(Task { keep, second, alone }));
+                    let mut task = touched.then_some(Task { keep, second, alone });
+                    if let (Some(solver), Some(decision)) = (&solver, decision) {
+                        counts.add(decision.done);
+                        match decision.done {
+                            Done::Kept => task = None,
+                            Done::TopWithNext | Done::BottomWithNext => {
+                                (around.current, task) = (&solver.woven, None)
+                            }
+                            Done::Deinterlaced => {
+                                let keep = decision.keep.unwrap_or(keep);
+                                task = Some(Task { keep, second: keep != order.first, alone: false });
+                            }
+                        }
+                        if let Some(log) = &mut log {
+                            log.line(&decision.line(n))?;
+                        }
+                    }
+                    stage.make(around, task);
                     output.pass(&mut stage.out)?;
                 }
             }
@@ -357,6 +422,12 @@ impl DeintCrop {
             n += 1;
         }
         output.finish()?;
+        if solver.is_some() {
+            session.fact("field_phase", counts.value());
+        }
+        if let Some(log) = log {
+            log.finish()?;
+        }
         emit.check(n)
     }
 }

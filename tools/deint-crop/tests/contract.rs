@@ -62,8 +62,8 @@ fn says_what_is_wrong() {
         (
             "-s 16x8 -p yuv420p --kernel box",
             2,
-            "usage: invalid value 'box' for '--kernel <KERNEL>': unknown kernel; there are bicubic[:B:C], spline16, \
-             spline36 and lanczos[:TAPS], TAPS 1 to 16",
+            "usage: invalid value 'box' for '--kernel <KERNEL>': unknown kernel; there are bicubic[:B:C] (0 to 1), \
+             spline16, spline36 and lanczos[:TAPS] (1 to 16)",
         ),
     ] {
         deint_crop(args, film()).failed(code, &format!("deint-crop: {message}"));

@@ -10,7 +10,7 @@ use crate::{
     plan::{Node, Op, Plan, Port},
 };
 use rawstream::{Color, Layout, PixFmt};
-use std::ops::Range;
+use std::{array::from_fn, ops::Range};
 
 /// Converts frames of one kind to frames of another.
 pub struct Converter {
@@ -271,6 +271,11 @@ fn size_rings(plan: &Plan, target: &Picture, crop: Rect, dither: Dither, band: &
     }
 }
 
+/// A step's rows, one for each of its channels.
+fn channels<'a, T, const N: usize>(rows: &mut impl Iterator<Item = &'a mut [T]>) -> [&'a mut [T]; N] {
+    from_fn(|_| rows.next().unwrap_or_default())
+}
+
 /// What the bands share while a frame is converted.
 struct Machine<'a> {
     plan: &'a Plan,
@@ -367,23 +372,55 @@ impl Machine<'_> {
                     }
                 }
             }
-            Op::Horizontal { filter, bits } => {
-                if node.float {
-                    for (port, out) in node.inputs.iter().zip(out.f32_mut(y)) {
-                        ops::horizontal_f32(isa, filter, f32_in(port, y), out);
+            Op::HorizontalU16 { filter, gather, bits } => {
+                let max = ((1u32 << bits) - 1) as u16;
+                let rows = |n: usize| u16_in(&node.inputs[n], y);
+                let mut out = out.u16_mut(y);
+                match node.channels {
+                    1 => ops::horizontal_u16(
+                        isa,
+                        filter,
+                        gather,
+                        from_fn::<_, 1, _>(rows),
+                        channels(&mut out),
+                        max,
+                    ),
+                    2 => ops::horizontal_u16(
+                        isa,
+                        filter,
+                        gather,
+                        from_fn::<_, 2, _>(rows),
+                        channels(&mut out),
+                        max,
+                    ),
+                    _ => ops::horizontal_u16(
+                        isa,
+                        filter,
+                        gather,
+                        from_fn::<_, 3, _>(rows),
+                        channels(&mut out),
+                        max,
+                    ),
+                }
+            }
+            Op::HorizontalF32 { filter, gather } => {
+                let rows = |n: usize| f32_in(&node.inputs[n], y);
+                let mut out = out.f32_mut(y);
+                match node.channels {
+                    1 => {
+                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 1, _>(rows), channels(&mut out))
                     }
-                } else {
-                    let max = ((1u32 << bits) - 1) as u16;
-                    for (port, out) in node.inputs.iter().zip(out.u16_mut(y)) {
-                        ops::horizontal_u16(isa, filter, u16_in(port, y), out, max);
+                    2 => {
+                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 2, _>(rows), channels(&mut out))
+                    }
+                    _ => {
+                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 3, _>(rows), channels(&mut out))
                     }
                 }
             }
             Op::Matrix(matrix) => {
-                let mut channels = out.f32_mut(y);
-                let out: [_; 3] = std::array::from_fn(|_| channels.next().unwrap_or_default());
-                let rows = std::array::from_fn(|c| f32_in(&node.inputs[c], y));
-                ops::matrix(isa, rows, out, width, matrix);
+                let rows = from_fn(|c| f32_in(&node.inputs[c], y));
+                ops::matrix(isa, rows, channels(&mut out.f32_mut(y)), width, matrix);
             }
         }
     }

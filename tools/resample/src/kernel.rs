@@ -44,7 +44,7 @@ impl Kernel {
         if x >= f64::from(self.support()) {
             return 0.0;
         }
-        // Horner's rule would round otherwise than zimg does; with powers written out the weights are its own.
+        // The bicubics with their powers written out, the splines by Horner's rule: so their last bits are zimg's.
         let (x2, x3) = (x * x, x * x * x);
         match self {
             Self::Bicubic { b, c } if x < 1.0 => {
@@ -78,7 +78,7 @@ impl Kernel {
 fn spline(x: f64, pieces: &[[f64; 4]]) -> f64 {
     let [a, b, c, d] = pieces[x as usize];
     let x = x.fract();
-    a + b * x + c * (x * x) + d * (x * x * x)
+    ((d * x + c) * x + b) * x + a
 }
 
 fn sinc(x: f64) -> f64 {
@@ -97,14 +97,15 @@ impl FromStr for Kernel {
             .ok_or("a kernel's parameters are numbers")?;
         match (name, numbers.as_slice()) {
             ("bicubic", []) => Ok(Self::BICUBIC),
-            ("bicubic", &[b, c]) => Ok(Self::Bicubic { b, c }),
+            // Beyond these its weights would not fit the integers that they are stored in.
+            ("bicubic", &[b, c]) if [b, c].iter().all(|n| (0.0..=1.0).contains(n)) => Ok(Self::Bicubic { b, c }),
             ("spline16", []) => Ok(Self::Spline16),
             ("spline36", []) => Ok(Self::Spline36),
             ("lanczos", []) => Ok(Self::LANCZOS),
             ("lanczos", &[taps]) if (1.0..=16.0).contains(&taps) && taps.fract() == 0.0 => {
                 Ok(Self::Lanczos { taps: taps as u32 })
             }
-            _ => Err("unknown kernel; there are bicubic[:B:C], spline16, spline36 and lanczos[:TAPS], TAPS 1 to 16"
+            _ => Err("unknown kernel; there are bicubic[:B:C] (0 to 1), spline16, spline36 and lanczos[:TAPS] (1 to 16)"
                 .into()),
         }
     }
@@ -148,7 +149,16 @@ mod tests {
         for text in ["bicubic", "bicubic:0.3:0.3", "spline16", "spline36", "lanczos", "lanczos:4"] {
             assert_eq!(text.parse::<Kernel>().unwrap().to_string(), text);
         }
-        for text in ["", "cubic", "lanczos:0", "lanczos:2.5", "bicubic:1", "bicubic:a:b", "lanczos:nan"] {
+        for text in [
+            "",
+            "cubic",
+            "lanczos:0",
+            "lanczos:2.5",
+            "bicubic:1",
+            "bicubic:a:b",
+            "bicubic:0:1.1",
+            "lanczos:nan",
+        ] {
             assert!(text.parse::<Kernel>().is_err(), "{text}");
         }
     }

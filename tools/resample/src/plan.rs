@@ -12,6 +12,7 @@ use crate::{
     Error, Options, Picture,
     color::{Coding, Matrix3, from_rgb, to_rgb},
     filter::Filter,
+    ops::{GatherF32, GatherU16},
 };
 use rawstream::{ChromaLocation, Color};
 use std::sync::Arc;
@@ -46,8 +47,10 @@ pub(crate) enum Op {
     Quantize { scale: f32, offset: f32, bits: u32, first: usize },
     /// Resizes columns; integers stay below 2^`bits`.
     Vertical { filter: Arc<Filter>, bits: u32 },
-    /// Resizes rows.
-    Horizontal { filter: Arc<Filter>, bits: u32 },
+    /// Resizes rows of integers below 2^`bits`.
+    HorizontalU16 { filter: Arc<Filter>, gather: Arc<GatherU16>, bits: u32 },
+    /// Resizes rows of floats.
+    HorizontalF32 { filter: Arc<Filter>, gather: Arc<GatherF32> },
     /// Three channels to three.
     Matrix([[f32; 3]; 3]),
 }
@@ -218,7 +221,14 @@ impl Builder<'_> {
             if horizontal {
                 geometry.x = to.x;
                 if let Some(filter) = from.x.filter(to.x, self.options) {
-                    let op = Op::Horizontal { filter: Arc::new(filter), bits };
+                    let isa = self.options.isa;
+                    let op = if float {
+                        let gather = Arc::new(GatherF32::new(&filter, isa));
+                        Op::HorizontalF32 { filter: Arc::new(filter), gather }
+                    } else {
+                        let gather = Arc::new(GatherU16::new(&filter, isa));
+                        Op::HorizontalU16 { filter: Arc::new(filter), gather, bits }
+                    };
                     self.add(op, which, *geometry, float);
                 }
             } else {

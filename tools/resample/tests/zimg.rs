@@ -1,7 +1,7 @@
 //! Against zimg itself, as ffmpeg's `zscale` runs it.
 //!
-//! zimg's SIMD kernels and ours add in the same order, so the samples are the same but for one in hundreds of thousands of
-//! 16-bit ones, where a float weight was rounded otherwise. The bar that the project set itself is lower: within one code
+//! zimg's SIMD kernels and ours add in the same order, so the samples are the same, but for one 16-bit sample here and there
+//! where a matrix was rounded otherwise. The bar that the project set itself is lower: within one code
 //! value, 99.9 % equal.
 
 use proptest::test_runner::{Config, TestRunner};
@@ -134,7 +134,7 @@ fn deint_crops_own_way() {
     };
     let target = Picture { width: 1024, pix_fmt: PixFmt::named("gbrp16le").unwrap(), ..source };
     for kernel in KERNELS {
-        same_as_zimg(1, source, target, kernel, DITHERS[0], 1e-5);
+        same_as_zimg(1, source, target, kernel, DITHERS[0], 0.0);
     }
 }
 
@@ -177,7 +177,7 @@ fn any_way() {
             })
     };
     let strategy = (any::<u32>(), pictures(), pictures(), 0..4usize, 0..2usize);
-    let mut runner = TestRunner::new(Config { cases: 80, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     runner
         .run(&strategy, |(seed, source, target, kernel, dither)| {
             same_as_zimg(seed, source, target, KERNELS[kernel], DITHERS[dither], 1e-4);

@@ -7,7 +7,14 @@
 //! Rows are padded: every slice is at least [`PADDING`] samples longer than the picture is wide, so that kernels may
 //! read and write whole vectors beyond its edge. What they leave there has no meaning.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod gather;
 mod plain;
+
+pub(crate) use gather::{GatherF32, GatherU16};
 
 use crate::filter::Filter;
 use std::{fmt, str::FromStr};
@@ -27,7 +34,7 @@ pub enum Isa {
     Plain,
     /// AVX2 with FMA.
     Avx2,
-    /// AVX-512 with BW, VL and VBMI.
+    /// AVX-512 with BW, DQ, VL and VNNI (Cascade Lake, Zen 4 and later).
     Avx512,
 }
 
@@ -43,7 +50,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512vnni")
                 {
                     all.push(Self::Avx512);
                 }
@@ -94,7 +101,7 @@ macro_rules! for_each_isa {
                 pub(super) fn avx2($($arg: $type),*) {
                     plain::$name($($arg),*)
                 }
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx2,fma")]
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
                 pub(super) fn avx512($($arg: $type),*) {
                     plain::$name($($arg),*)
                 }
@@ -115,20 +122,8 @@ macro_rules! for_each_isa {
 }
 
 for_each_isa! {
-    /// Row of a vertical resize in integers.
-    vertical_u16(rows: &[&[u16]], weights: &[i16], out: &mut [u16], width: usize, max: u16)
-}
-for_each_isa! {
     /// Row of a vertical resize in float.
     vertical_f32(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize)
-}
-for_each_isa! {
-    /// Row of a horizontal resize in integers.
-    horizontal_u16(filter: &Filter, row: &[u16], out: &mut [u16], max: u16)
-}
-for_each_isa! {
-    /// Row of a horizontal resize in float.
-    horizontal_f32(filter: &Filter, row: &[f32], out: &mut [f32])
 }
 for_each_isa! {
     /// `x << bits`.
@@ -137,10 +132,6 @@ for_each_isa! {
 for_each_isa! {
     /// `x * scale + offset`.
     to_float(row: &[u16], out: &mut [f32], width: usize, scale: f32, offset: f32)
-}
-for_each_isa! {
-    /// `x * scale + offset + threshold`, to the nearest integer from 0 to `max`.
-    quantize(row: &[f32], out: &mut [u16], width: usize, scale: f32, offset: f32, thresholds: &[f32; 16], max: u16)
 }
 for_each_isa! {
     /// Three channels to three.
@@ -171,14 +162,123 @@ for_each_isa! {
     pack3_u8(rows: [&[u16]; 3], out: &mut [u8])
 }
 for_each_isa! {
-    /// Packed little-endian words to three rows.
-    unpack3_u16(row: &[u8], out: [&mut [u16]; 3])
-}
-for_each_isa! {
-    /// Three rows to packed little-endian words.
-    pack3_u16(rows: [&[u16]; 3], out: &mut [u8])
-}
-for_each_isa! {
     /// Floyd and Steinberg's error diffusion of one row.
     diffuse(row: &[f32], out: &mut [u16], scale: f32, offset: f32, above: &mut [f32], max: u16)
+}
+
+/// Row of a vertical resize in integers.
+pub(crate) fn vertical_u16(
+    isa: Isa,
+    rows: &[&[u16]],
+    weights: &[i16],
+    out: &mut [u16],
+    width: usize,
+    max: u16,
+) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+        Isa::Avx512 => unsafe { avx512::vertical_u16(rows, weights, out, width, max) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::vertical_u16(rows, weights, out, width, max) },
+        _ => plain::vertical_u16(rows, weights, out, width, max),
+    }
+}
+
+/// Rows of a horizontal resize in integers: those of one, two or three channels together, so that the weights are
+/// fetched once.
+pub(crate) fn horizontal_u16<const N: usize>(
+    isa: Isa,
+    filter: &Filter,
+    gather: &GatherU16,
+    rows: [&[u16]; N],
+    out: [&mut [u16]; N],
+    max: u16,
+) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+        Isa::Avx512 if avx512::reaches_u16(gather) => unsafe {
+            avx512::horizontal_u16(gather, filter.src, rows, out, max)
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::horizontal_u16(gather, filter.src, rows, out, max) },
+        _ => {
+            for (row, out) in rows.into_iter().zip(out) {
+                plain::horizontal_u16(filter, row, out, max);
+            }
+        }
+    }
+}
+
+/// Rows of a horizontal resize in float.
+pub(crate) fn horizontal_f32<const N: usize>(
+    isa: Isa,
+    filter: &Filter,
+    gather: &GatherF32,
+    rows: [&[f32]; N],
+    out: [&mut [f32]; N],
+) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+        Isa::Avx512 if avx512::reaches_f32(gather) => unsafe {
+            avx512::horizontal_f32(gather, filter.src, rows, out)
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::horizontal_f32(gather, filter.src, rows, out) },
+        _ => {
+            for (row, out) in rows.into_iter().zip(out) {
+                plain::horizontal_f32(filter, row, out);
+            }
+        }
+    }
+}
+
+/// Packed little-endian words to three rows.
+pub(crate) fn unpack3_u16(isa: Isa, row: &[u8], mut out: [&mut [u16]; 3]) {
+    let done = match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+        Isa::Avx512 => unsafe { avx512::unpack3_u16(row, &mut out) },
+        _ => 0,
+    };
+    plain::unpack3_u16(&row[6 * done..], out.map(|out| &mut out[done..]));
+}
+
+/// Three rows to packed little-endian words.
+pub(crate) fn pack3_u16(isa: Isa, rows: [&[u16]; 3], out: &mut [u8]) {
+    let done = match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+        Isa::Avx512 => unsafe { avx512::pack3_u16(rows, out) },
+        _ => 0,
+    };
+    plain::pack3_u16(rows.map(|row| &row[done..]), &mut out[6 * done..]);
+}
+
+/// `x * scale + offset + threshold`, to the nearest integer from 0 to `max`.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn quantize(
+    isa: Isa,
+    row: &[f32],
+    out: &mut [u16],
+    width: usize,
+    scale: f32,
+    offset: f32,
+    thresholds: &[f32; 16],
+    max: u16,
+) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
+        Isa::Avx512 => unsafe { avx512::quantize(row, out, width, scale, offset, thresholds, max) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::quantize(row, out, width, scale, offset, thresholds, max) },
+        _ => plain::quantize(row, out, width, scale, offset, thresholds, max),
+    }
 }

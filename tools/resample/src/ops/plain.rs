@@ -20,18 +20,31 @@ pub fn vertical_u16(rows: &[&[u16]], weights: &[i16], out: &mut [u16], width: us
 #[inline(always)]
 pub fn vertical_f32(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize) {
     for (at, (rows, weights)) in rows.chunks(8).zip(weights.chunks(8)).enumerate() {
-        for x in 0..width {
-            let mut even = if at == 0 { 0.0 } else { out[x] };
-            let mut odd = 0.0f32;
-            for (tap, (row, &w)) in rows.iter().zip(weights).enumerate() {
-                if tap % 2 == 0 {
-                    even = w.mul_add(row[x], even);
-                } else {
-                    odd = w.mul_add(row[x], odd);
-                }
-            }
-            out[x] = if rows.len() > 1 { even + odd } else { even };
+        let more = at > 0;
+        // The number of rows is a constant in each, so that the sums stay in registers.
+        match rows.len() {
+            1 => add_rows::<1>(rows, weights, out, width, more),
+            2 => add_rows::<2>(rows, weights, out, width, more),
+            3 => add_rows::<3>(rows, weights, out, width, more),
+            4 => add_rows::<4>(rows, weights, out, width, more),
+            5 => add_rows::<5>(rows, weights, out, width, more),
+            6 => add_rows::<6>(rows, weights, out, width, more),
+            7 => add_rows::<7>(rows, weights, out, width, more),
+            _ => add_rows::<8>(rows, weights, out, width, more),
         }
+    }
+}
+
+#[inline(always)]
+fn add_rows<const N: usize>(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize, more: bool) {
+    let rows: [&[f32]; N] = std::array::from_fn(|n| &rows[n][..width]);
+    let weights: [f32; N] = std::array::from_fn(|n| weights[n]);
+    for (x, out) in out[..width].iter_mut().enumerate() {
+        let mut sums = [if more { *out } else { 0.0 }, 0.0];
+        for n in 0..N {
+            sums[n % 2] = weights[n].mul_add(rows[n][x], sums[n % 2]);
+        }
+        *out = if N > 1 { sums[0] + sums[1] } else { sums[0] };
     }
 }
 
@@ -77,7 +90,12 @@ pub fn to_float(row: &[u16], out: &mut [f32], width: usize, scale: f32, offset: 
 /// To the nearest integer, ties to even, between 0 and `max`.
 #[inline(always)]
 fn round(x: f32, max: u16) -> u16 {
-    x.max(0.0).min(f32::from(max)).round_ties_even() as u16
+    let x = if x > 0.0 { x } else { 0.0 };
+    let max = f32::from(max);
+    let x = if x < max { x } else { max };
+    // Beside 2^23 a float has no room for a fraction: the addition rounds, ties to even, and the integer is left in the
+    // lowest bits.
+    (x + 8_388_608.0).to_bits() as u16
 }
 
 #[inline(always)]

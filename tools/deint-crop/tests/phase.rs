@@ -1,0 +1,105 @@
+//! `--field-phase auto` on film with compression noise, in phase and a field out of it.
+
+use pipelines::{Ended, clip, shell, tool};
+use serde_json::Value;
+
+const FRAME: usize = 720 * 576 * 3 / 2;
+const FRAMES: usize = 30;
+
+/// Film frames, one more than the disc will have: everything moves, by as much as in a slow zoom.
+fn film() -> Vec<u8> {
+    shell(&format!(
+        "ffmpeg -v error -nostdin -f lavfi -i mandelbrot=s=720x576:rate=25:end_scale=0.01 -frames:v {} \
+         -vf noise=alls=4:allf=t -pix_fmt yuv420p -f rawvideo -",
+        FRAMES + 1
+    ))
+    .run()
+    .ok()
+    .stdout
+}
+
+/// As a disc has it that begins with film frame 1: every frame's `late` lines (0: top, 1: bottom) are those of the film
+/// frame before.
+fn shifted(film: &[u8], late: usize) -> Vec<u8> {
+    let mut disc = film[FRAME..].to_vec();
+    let (mut row, mut y) = (0, 0);
+    while row < disc.len() {
+        // 576 rows of luma, then twice 288 of chroma; all three are even, so that parity runs on.
+        let width = if y % 1152 < 576 { 720 } else { 360 };
+        if y % 2 == late {
+            disc[row..row + width].copy_from_slice(&film[row..row + width]);
+        }
+        row += width;
+        y += 1;
+    }
+    disc
+}
+
+/// Through an interlaced MPEG-2 encode at a disc's rate, then through the tool: the log, and the frames that went in and
+/// came out.
+fn solve(disc: Vec<u8>) -> (Vec<Value>, Vec<u8>, Vec<u8>) {
+    let folder = clip::folder();
+    let log = folder.path().join("log");
+    let decoded = shell(
+        "ffmpeg -v error -nostdin -f rawvideo -s 720x576 -pix_fmt yuv420p -r 25 -i - -c:v mpeg2video -b:v 6M \
+         -flags +ildct+ilme -top 1 -f mpegts - | ffmpeg -v error -nostdin -f mpegts -i - -fps_mode passthrough \
+         -pix_fmt yuv420p -f rawvideo -",
+    )
+    .input(disc)
+    .run()
+    .ok()
+    .stdout;
+    assert_eq!(decoded.len(), FRAMES * FRAME);
+    let args = "-q -s 720x576 -p yuv420p -P yuv420p --scale none --field tff --field-phase auto --log";
+    let Ended { stdout, .. } = tool("deint-crop", args).arg(&log).input(decoded.clone()).run().ok();
+    let log = std::fs::read_to_string(log).unwrap();
+    (log.lines().map(|l| serde_json::from_str(l).unwrap()).collect(), decoded, stdout)
+}
+
+#[test]
+fn a_frame_that_was_right_is_never_touched() {
+    let (log, disc, out) = solve(film()[FRAME..].to_vec());
+    assert_eq!(log.len(), FRAMES);
+    assert!(log.iter().all(|line| line["done"] == "kept"), "{log:?}");
+    assert!(out == disc);
+}
+
+#[test]
+fn every_frame_is_paired_anew() {
+    let film = film();
+    for (late, done) in [(1, "top_with_next"), (0, "bottom_with_next")] {
+        let (log, disc, out) = solve(shifted(&film, late));
+        assert!(log[..FRAMES - 1].iter().all(|line| line["done"] == done), "{late}: {log:?}");
+        assert_eq!(log[FRAMES - 1]["done"], "deinterlaced");
+        // Paired with the next frame the fields are of one film frame: closer to it than the disc's own frames, by far.
+        let error = |a: &[u8], n: usize| -> u64 {
+            let pairs = a[n * FRAME..][..720 * 576].iter().zip(&film[(n + 1) * FRAME..]);
+            pairs.map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum()
+        };
+        for n in 0..FRAMES - 1 {
+            assert!(
+                error(&out, n) * 2 < error(&disc, n),
+                "{late} {n}: {} {}",
+                error(&out, n),
+                error(&disc, n)
+            );
+        }
+    }
+}
+
+#[test]
+fn says_what_does_not_go_together() {
+    for (args, message) in [
+        (
+            "--field-phase auto --mode field",
+            "--field-phase auto: decides itself what to deinterlace, one frame for each",
+        ),
+        ("--log x", "--log: is about --field-phase auto, which is off"),
+        ("--field-phase auto", "--field-phase auto: needs YUV; RGB has no luma to compare fields by"),
+    ] {
+        tool("deint-crop", &format!("-q -s 8x8 -p rgb24 {args}"))
+            .input([0; 192])
+            .run()
+            .failed(2, &format!("deint-crop: {message}"));
+    }
+}
