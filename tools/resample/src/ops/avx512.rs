@@ -264,10 +264,15 @@ pub fn pack3_u16(rows: [&[u16]; 3], out: &mut [u8]) -> usize {
         unsafe { _mm512_loadu_si512(at.cast()) }
     };
     for block in 0..blocks {
-        let [a, b, c] = rows.map(|row| {
-            // SAFETY: each row holds 32 samples for each block, as asserted.
-            unsafe { _mm512_loadu_si512(row.as_ptr().add(block * 32).cast()) }
-        });
+        let [a, b, c] = rows;
+        // SAFETY: each row holds 32 samples for each block, as asserted.
+        let (a, b, c) = unsafe {
+            (
+                _mm512_loadu_si512(a.as_ptr().add(block * 32).cast()),
+                _mm512_loadu_si512(b.as_ptr().add(block * 32).cast()),
+                _mm512_loadu_si512(c.as_ptr().add(block * 32).cast()),
+            )
+        };
         for (vector, tables) in PACK.iter().enumerate() {
             let two = _mm512_permutex2var_epi16(a, load(tables[0].as_ptr()), b);
             let three = _mm512_permutex2var_epi16(two, load(tables[1].as_ptr()), c);
