@@ -7,6 +7,9 @@ use crate::{
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Trained by `scripts/train` on scenes that it generates; its metadata says from what, and how good it is.
+const BUILTIN: &[u8] = include_bytes!("../models/builtin.safetensors");
+
 /// A loaded network.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -19,6 +22,11 @@ impl Model {
     /// Loads a checkpoint: `.pth` (zip, legacy stream or tar) or `.safetensors`.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         Self::new(&Checkpoint::read(path)?)
+    }
+
+    /// The small network that is part of the program.
+    pub fn builtin() -> Result<Self, CheckpointError> {
+        Self::new(&Checkpoint::safetensors("builtin", BUILTIN)?)
     }
 
     /// Types and checks the tensors of a checkpoint that has been read.

@@ -18,15 +18,10 @@ use std::path::Path;
 /// How much larger the frames come out.
 pub const SCALE: usize = 4;
 
-/// Loads a checkpoint.
+/// Loads a checkpoint, or the model that is built in.
 pub fn model(weights: &Path) -> Result<Model> {
-    if weights == Path::new("builtin") {
-        return Err(Error::failed(
-            "builtin",
-            "no model is built in yet; name a checkpoint with --weights FILE",
-        ));
-    }
-    Model::load(weights).map_err(|e| Error::failed(weights.display(), e.reason))
+    let model = if weights == Path::new("builtin") { Model::builtin() } else { Model::load(weights) };
+    model.map_err(|e| Error::failed(e.file, e.reason))
 }
 
 /// What there is to run on.
