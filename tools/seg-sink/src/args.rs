@@ -51,7 +51,7 @@ pub struct SegSink {
     /// Frames a second of the film [default: what its first segment has]
     #[arg(long, value_name = "N[/D]", value_parser = parse_rate)]
     pub(crate) film_rate: Option<Spoken>,
-    /// A command that takes no frame and writes nothing for so long is ended
+    /// A command that takes no frame and does nothing for so long is ended
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = humantime::parse_duration)]
     pub(crate) stall_timeout: Duration,
     /// Report of an upstream stage, which must agree with the frames that came; several in the pipeline's order

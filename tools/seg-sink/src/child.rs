@@ -5,43 +5,42 @@
 
 use crate::{
     control::{Control, Stop},
-    disk::{Grant, LOG_BYTES},
+    disk::Grant,
+    group::Group,
+    log::Log,
     warden,
 };
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice},
-    libc,
     poll::PollFlags,
     sys::{
         prctl,
         resource::{RLIM_INFINITY, Resource, setrlimit},
-        signal::{Signal, killpg},
+        signal::Signal,
     },
     unistd::Pid,
 };
 use std::{
     fs::File,
-    io::{self, PipeReader, Read, Write},
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
-/// What is kept of a command's words in a message.
-const TAIL_BYTES: usize = 400;
 /// How often a running command is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 
 /// A running command, and the right to write that goes with it.
 pub(crate) struct Running<'a> {
     child: Child,
-    log: Option<JoinHandle<String>>,
+    log: Log,
     grant: Option<Grant<'a>>,
 }
 
@@ -92,21 +91,8 @@ fn command(argv: &[String], most: Option<u64>) -> Command {
     command
 }
 
-/// Raises what the processes of a group may write. One that is born meanwhile has it from its parent.
-fn raise_limit(group: Pid, most: u64) {
-    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for pid in numbers.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok()) {
-        if nix::unistd::getpgid(Some(Pid::from_raw(pid))) == Ok(group) {
-            let limit = libc::rlimit { rlim_cur: most, rlim_max: RLIM_INFINITY };
-            // SAFETY: reads one valid rlimit and writes none. A process that is gone needs none.
-            unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
-        }
-    }
-}
-
 impl<'a> Running<'a> {
-    /// Starts `argv`, frames on its standard input where `frames` says so, its words in the file `log`, if
-    /// there is to be one. The calling
+    /// Starts `argv` with `frames` for standard input, its words in the file `log`, if there is to be one. The calling
     /// thread must outlive the command: the kernel ends it with the thread that started it.
     pub(crate) fn start(
         argv: &[String],
@@ -117,7 +103,7 @@ impl<'a> Running<'a> {
         let (said, words) = io::pipe()?;
         let most = grant.as_ref().and_then(Grant::bytes);
         let child = command(argv, most).stdin(frames).stdout(words.try_clone()?).stderr(words).spawn()?;
-        Ok(Self { child, log: Some(thread::spawn(move || keep(said, log))), grant })
+        Ok(Self { child, log: Log::listen(said, log), grant })
     }
 
     /// Starts `argv` with frames on its standard output, which the second value reads.
@@ -126,7 +112,7 @@ impl<'a> Running<'a> {
         let mut child =
             command(argv, None).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words).spawn()?;
         let frames = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok((Self { child, log: Some(thread::spawn(move || keep(said, None))), grant: None }, frames.into()))
+        Ok((Self { child, log: Log::listen(said, None), grant: None }, frames.into()))
     }
 
     /// How much it may write; `None`: as much as it likes.
@@ -138,7 +124,7 @@ impl<'a> Running<'a> {
     pub(crate) fn grow(&mut self, least: u64, most: u64, reserve: u64) -> bool {
         let grown = self.grant.as_mut().is_none_or(|grant| grant.grow(least, most, reserve));
         if let Some(most) = self.most().filter(|_| grown) {
-            raise_limit(self.group(), most);
+            self.group().raise_limit(most);
         }
         grown
     }
@@ -152,21 +138,18 @@ impl<'a> Running<'a> {
         Ok(Feed { pipe })
     }
 
-    fn group(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32)
+    fn group(&self) -> Group {
+        Group(Pid::from_raw(self.child.id() as i32))
     }
 
     /// Ends the command and everything that it started.
     pub(crate) fn kill(mut self) {
-        let _ = killpg(self.group(), Signal::SIGKILL);
+        self.group().kill();
         let _ = self.child.wait();
-        warden::forget(self.group());
-        if let Some(log) = self.log.take() {
-            let _ = log.join();
-        }
+        self.group().end();
     }
 
-    /// Waits for its end. A command that does nothing to `output` and says nothing for `stall` is ended.
+    /// Waits for its end. A command that neither changes `output` nor uses the processor for `stall` is ended.
     pub(crate) fn wait(
         mut self,
         control: &Control,
@@ -174,8 +157,9 @@ impl<'a> Running<'a> {
         output: &Path,
         stall: Duration,
     ) -> Result<(), Failure> {
-        let size = |path: &Path| path.metadata().map_or(0, |m| m.len());
-        let (mut last, mut since) = (size(output), Instant::now());
+        let size = || output.metadata().map_or(0, |m| m.len());
+        let life = |group: Group| (size(), group.ticks());
+        let (mut last, mut since, mut looked) = (life(self.group()), Instant::now(), Instant::now());
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
@@ -186,25 +170,27 @@ impl<'a> Running<'a> {
                 self.kill();
                 return Err(Failure::Stopped);
             }
-            if size(output) != last {
-                (last, since) = (size(output), Instant::now());
-            } else if since.elapsed() >= stall {
-                self.kill();
-                let stall = humantime::format_duration(stall);
-                return Err(Failure::Command(format!("wrote nothing for {stall} and was ended")));
+            if looked.elapsed() >= (stall / 8).min(Duration::from_secs(5)) {
+                looked = Instant::now();
+                let now = life(self.group());
+                if now != last {
+                    (last, since) = (now, looked);
+                } else if since.elapsed() >= stall {
+                    self.kill();
+                    let stall = humantime::format_duration(stall);
+                    return Err(Failure::Command(format!("did nothing for {stall} and was ended")));
+                }
             }
             thread::sleep(GLANCE);
         };
         // What it may have left behind must not write on.
-        let _ = killpg(self.group(), Signal::SIGKILL);
-        warden::forget(self.group());
-        let tail = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
-        let full = status.signal() == Some(Signal::SIGXFSZ as i32)
-            || self.most().is_some_and(|most| size(output) >= most / 4096 * 4096);
+        self.group().end();
+        let full =
+            status.signal() == Some(Signal::SIGXFSZ as i32) || self.most().is_some_and(|m| size() >= m);
         match status.success() {
             true => Ok(()),
             false if full => Err(Failure::Full),
-            false => Err(Failure::Command(ending(status) + &tail)),
+            false => Err(Failure::Command(ending(status) + &self.log.tail())),
         }
     }
 }
@@ -219,29 +205,6 @@ fn ending(status: ExitStatus) -> String {
         }
         _ => "ended".into(),
     }
-}
-
-/// Writes what a command says to its log, up to a bound, and returns the tail of it as `: words`.
-fn keep(mut said: PipeReader, path: Option<PathBuf>) -> String {
-    let (mut tail, mut written, mut log) = (Vec::new(), 0, None);
-    let mut buffer = [0; 4096];
-    while let Ok(n) = said.read(&mut buffer) {
-        if n == 0 {
-            break;
-        }
-        let room = (LOG_BYTES as usize).saturating_sub(written).min(n);
-        // A log that cannot be written is no reason to fail; a command that says nothing has none.
-        if written == 0 {
-            log = path.as_ref().and_then(|path| File::create(path).ok());
-        }
-        let _ = log.as_mut().map(|log| log.write_all(&buffer[..room]));
-        written += room;
-        tail.extend_from_slice(&buffer[..n]);
-        tail.drain(..tail.len().saturating_sub(TAIL_BYTES));
-    }
-    let tail = String::from_utf8_lossy(&tail);
-    let words = tail.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() { words } else { format!(": {words}") }
 }
 
 /// The pipe into a command.
@@ -334,7 +297,7 @@ pub(crate) fn read_lines(
         .stderr(words)
         .spawn()
         .map_err(failed)?;
-    let log = thread::spawn(move || keep(said, None));
+    let log = Log::listen(said, None);
     let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
     let mut stopped = false;
     for text in io::BufReader::new(output).lines() {
@@ -344,7 +307,7 @@ pub(crate) fn read_lines(
         }
         line(&text.map_err(failed)?);
     }
-    let running = Running { child, log: Some(log), grant: None };
+    let running = Running { child, log, grant: None };
     if stopped {
         running.kill();
         return Err(Failure::Stopped);

@@ -413,7 +413,8 @@ impl<'j> Job<'j> {
     fn stalled<T>(&self, part: &Path, bytes: u64, mut ready: impl FnMut() -> Option<T>) -> Result<T> {
         self.events.say("stalled", json!({ "bytes": bytes, "max_disk": self.args.max_disk }))?;
         let got = loop {
-            if self.control.stop() >= Stop::Now {
+            // After an interrupt no segment is finished any more: nothing would come free.
+            if self.control.stop() != Stop::No {
                 return Err(self.stopped());
             }
             let idle = self.under_way.load(SeqCst) == 0 && !self.disk.is_shared(part);

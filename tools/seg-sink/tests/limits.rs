@@ -118,9 +118,19 @@ fn a_command_that_hangs_is_ended_and_tried_again() {
     let lazy = format!("{script} {{in}} {{out}}");
     let begun = Instant::now();
     let run = job.run(&["--mezz", FFV1, "--final", &lazy, "--stall-timeout", "2s"], &frames(0..10)).ok();
-    assert_eq!(run.event("final_failed").unwrap()["reason"], "wrote nothing for 2s and was ended");
+    assert_eq!(run.event("final_failed").unwrap()["reason"], "did nothing for 2s and was ended");
     assert!(begun.elapsed() < Duration::from_secs(500));
     assert_eq!(job.film(), frames(0..10));
+}
+
+/// Slow is not dead.
+#[test]
+fn a_command_that_works_without_writing_is_let_be() {
+    let job = Job::new();
+    let script = job.script("slow", "end=$((SECONDS + 3)); while [ $SECONDS -lt $end ]; do :; done; exec ffmpeg -v error -i $1 -c:v ffv1 -g 1 $2");
+    let slow = format!("{script} {{in}} {{out}}");
+    let run = job.run(&["--mezz", FFV1, "--final", &slow, "--stall-timeout", "1s"], &frames(0..10)).ok();
+    assert!(run.event("final_failed").is_none());
 }
 
 #[test]
