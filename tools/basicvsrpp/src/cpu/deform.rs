@@ -5,6 +5,7 @@
 //! multiplied with the weights while it is in the cache.
 
 use super::{
+    buffer::Buffer,
     gemm::{self, Tile},
     map::{Canvas, MARGIN, Map, View, padded},
     plain::MAX_RESIDUE,
@@ -21,8 +22,6 @@ use std::{cell::RefCell, ops::Range};
 const GROUP: usize = 24;
 /// Pixels of a tile.
 const PIXELS: usize = TILE * TILE;
-/// Most pixels that [`gemm::pixels`] asks for.
-const MOST: usize = 12;
 
 /// The last offset convolution and the deformable one.
 #[derive(Debug)]
@@ -38,19 +37,19 @@ pub struct Deform {
     /// Vectors of output channels.
     vectors: usize,
     /// `vectors, groups, 9, share, LANES`
-    weights: Vec<f32>,
+    weights: Buffer,
     /// `vectors * LANES`
-    bias: Vec<f32>,
+    bias: Buffer,
     /// For every tap its row and column in the kernel, from -1 to 1, and whether it belongs to the first order.
     places: Places,
 }
 
 #[derive(Debug)]
 struct Places {
-    row: Vec<f32>,
-    column: Vec<f32>,
-    first: Vec<f32>,
-    second: Vec<f32>,
+    row: Buffer,
+    column: Buffer,
+    first: Buffer,
+    second: Buffer,
 }
 
 impl Deform {
@@ -84,7 +83,8 @@ impl Deform {
                 }
             }
         }
-        let place = |f: &dyn Fn(usize) -> f32| (0..taps).map(f).collect();
+        let bias: Vec<_> = (0..lanes).map(|o| conv.bias.get(o).copied().unwrap_or(0.0)).collect();
+        let place = |f: &dyn Fn(usize) -> f32| Buffer::from((0..taps).map(f).collect::<Vec<_>>());
         let order = |first: bool| move |tap: usize| f32::from((tap < real / 2) == first);
         Self {
             offsets: Winograd::new(last, parts, &outputs),
@@ -92,8 +92,8 @@ impl Deform {
             groups,
             share,
             vectors: lanes / LANES,
-            weights,
-            bias: (0..lanes).map(|o| conv.bias.get(o).copied().unwrap_or(0.0)).collect(),
+            weights: weights.into(),
+            bias: bias.into(),
             places: Places {
                 row: place(&|tap| (tap % 9 / 3) as f32 - 1.0),
                 column: place(&|tap| (tap % 3) as f32 - 1.0),
@@ -132,13 +132,13 @@ impl Deform {
 struct Scratch {
     winograd: winograd::Scratch,
     /// `GROUP, PIXELS, 3 * taps`
-    offsets: Vec<f32>,
-    /// Samples of up to [`MOST`] pixels: `groups, 9, share`, and room for half a vector.
-    columns: Vec<f32>,
+    offsets: Buffer,
+    /// Samples of the pixels that are multiplied at once: `groups, 9, share`, and room for half a vector.
+    columns: Buffer,
     /// Of one pixel: first neighbour of every tap, counted in pixels of the map.
     neighbours: Vec<i32>,
     /// Of one pixel: weights of the four neighbours, `4, taps`.
-    weights: Vec<f32>,
+    weights: Buffer,
 }
 
 thread_local! {
@@ -186,16 +186,16 @@ impl Kernel for Group<'_> {
         let Self { deform, hidden, grid, tiles, features, flows, out, scratch } = self;
         let depth = 9 * deform.groups * deform.share;
         let size = 3 * deform.taps;
-        scratch.offsets.resize(GROUP * PIXELS * size, 0.0);
-        scratch.columns.resize(MOST * depth + LANES, 0.0);
+        scratch.offsets.reserve(GROUP * PIXELS * size);
+        let at_once = gemm::pixels::<S>(deform.vectors);
+        scratch.columns.reserve(at_once * depth + LANES);
         scratch.neighbours.resize(deform.taps, 0);
-        scratch.weights.resize(4 * deform.taps, 0.0);
+        scratch.weights.reserve(4 * deform.taps);
         let sink = ToScratch { offsets: scratch.offsets.as_mut_ptr(), size };
         // SAFETY: the sink has room for the group.
         unsafe { deform.offsets.tiles(s, hidden, grid, tiles.clone(), &mut scratch.winograd, sink) };
 
-        let at_once = gemm::pixels::<S>(gemm::most_vectors::<S>().min(deform.vectors)).min(MOST);
-        let mut waiting = [std::ptr::null_mut(); MOST];
+        let mut waiting = [std::ptr::null_mut(); gemm::MOST_PIXELS];
         let mut count = 0;
         for (t, tile) in tiles.enumerate() {
             let (left, top) = grid.corner(tile);
@@ -228,6 +228,18 @@ impl Kernel for Group<'_> {
     }
 }
 
+/// An offset in pixels, limited.
+#[inline(always)]
+fn residue<S: Simd>(s: S, offset: S::V) -> S::V {
+    s.mul(s.splat(MAX_RESIDUE), s.tanh(offset))
+}
+
+/// `a` in the lanes where `is_a` is one, `b` where `is_b` is.
+#[inline(always)]
+fn either<S: Simd>(s: S, is_a: S::V, a: f32, is_b: S::V, b: f32) -> S::V {
+    s.mul_add(is_a, s.splat(a), s.mul(is_b, s.splat(b)))
+}
+
 impl Deform {
     /// Where the taps of a pixel sample, and with which weights, mask included.
     ///
@@ -245,28 +257,26 @@ impl Deform {
         neighbours: *mut i32,
         weights: *mut f32,
     ) {
-        let k = |x: f32| s.splat(x);
-        let one = k(1.0);
-        let pitch = k((view.width + MARGIN) as f32);
+        let one = s.splat(1.0);
+        let pitch = s.splat((view.width + MARGIN) as f32);
+        let (bottom, right) = (s.splat(view.bottom as f32), s.splat(view.width as f32));
         for tap in (0..self.taps).step_by(LANES) {
             // SAFETY: the caller's promise; `places` has `taps` numbers of each kind.
             unsafe {
                 let first = s.load(self.places.first.as_ptr().add(tap));
                 let second = s.load(self.places.second.as_ptr().add(tap));
-                let flow = |i: usize| s.mul_add(first, k(flows[0][i]), s.mul(second, k(flows[1][i])));
-                let residue = |section: usize| {
-                    s.mul(k(MAX_RESIDUE), s.tanh(s.load(offsets.add(section * self.taps + tap))))
-                };
-                let row = s.add(k(y as f32), s.load(self.places.row.as_ptr().add(tap)));
-                let column = s.add(k(x as f32), s.load(self.places.column.as_ptr().add(tap)));
+                let row = s.add(s.splat(y as f32), s.load(self.places.row.as_ptr().add(tap)));
+                let column = s.add(s.splat(x as f32), s.load(self.places.column.as_ptr().add(tap)));
+                let flow_x = either(s, first, flows[0][0], second, flows[1][0]);
+                let flow_y = either(s, first, flows[0][1], second, flows[1][1]);
+                let dy = residue(s, s.load(offsets.add(tap)));
+                let dx = residue(s, s.load(offsets.add(self.taps + tap)));
+                let mask = s.logistic(s.load(offsets.add(2 * self.taps + tap)));
                 // As `Bilinear::zeros_outside`, 16 at a time.
-                let sy = s.add(row, s.add(residue(0), flow(1)));
-                let sx = s.add(column, s.add(residue(1), flow(0)));
-                let sy = s.min(s.max(sy, k(-1.0)), k(view.bottom as f32));
-                let sx = s.min(s.max(sx, k(-1.0)), k(view.width as f32));
+                let sy = s.min(s.max(s.add(row, s.add(dy, flow_y)), s.splat(-1.0)), bottom);
+                let sx = s.min(s.max(s.add(column, s.add(dx, flow_x)), s.splat(-1.0)), right);
                 let (top, left) = (s.floor(sy), s.floor(sx));
                 let (fy, fx) = (s.sub(sy, top), s.sub(sx, left));
-                let mask = s.logistic(s.load(offsets.add(2 * self.taps + tap)));
                 let upper = s.mul(mask, s.sub(one, fy));
                 let lower = s.mul(mask, fy);
                 s.store_i32(neighbours.add(tap), s.mul_add(top, pitch, left));
@@ -304,8 +314,10 @@ impl Deform {
                         .pixel(0, 0)
                         .offset(*neighbours.add(tap) as isize * stride as isize);
                     let first = first.add(channel);
-                    let weight = |i: usize| s.splat_half(*weights.add(i * self.taps + tap));
-                    let [w0, w1, w2, w3] = [weight(0), weight(1), weight(2), weight(3)];
+                    let w0 = s.splat_half(*weights.add(tap));
+                    let w1 = s.splat_half(*weights.add(self.taps + tap));
+                    let w2 = s.splat_half(*weights.add(2 * self.taps + tap));
+                    let w3 = s.splat_half(*weights.add(3 * self.taps + tap));
                     for c in (0..self.share).step_by(LANES / 2) {
                         let from = first.add(c);
                         let v = s.mul_half(s.load_half(from), w0);
@@ -326,6 +338,7 @@ impl Deform {
     /// There are as many columns of `depth` numbers as [`gemm::pixels`] wants, and the pixels are writable.
     #[inline(always)]
     unsafe fn multiply<S: Simd>(&self, s: S, columns: *const f32, depth: usize, pixels: &[*mut f32]) {
+        let at_once = gemm::pixels::<S>(self.vectors);
         let mut first = 0;
         while first < self.vectors {
             let vectors = gemm::most_vectors::<S>().min(self.vectors - first);
@@ -333,7 +346,7 @@ impl Deform {
             unsafe {
                 let weights = self.weights.as_ptr().add(first * depth * LANES);
                 let bias = self.bias.as_ptr().add(first * LANES);
-                gemm::tile(s, vectors, Pixels { columns, depth, weights, bias, first, pixels });
+                gemm::tile(s, at_once, vectors, Pixels { columns, depth, weights, bias, first, pixels });
             }
             first += vectors;
         }
@@ -352,8 +365,6 @@ struct Pixels<'a> {
 impl Tile for Pixels<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const P: usize, const N: usize>(self, s: S) {
-        // Fewer vectors leave room for more pixels, so that those which suit the first vectors suit all.
-        debug_assert!(self.pixels.len() <= P && P <= MOST);
         let Self { columns, depth, weights, .. } = self;
         let mut acc = [[s.splat(0.0); N]; P];
         // SAFETY: the creator's promise.

@@ -2,6 +2,7 @@
 //! output channels that a transform would not pay.
 
 use super::{
+    buffer::Buffer,
     gemm::{self, Tile},
     map::{Map, View, padded},
     simd::{Kernel, LANES, Level, Simd},
@@ -21,9 +22,9 @@ pub struct Direct {
     stride: usize,
     vectors: usize,
     /// `vectors, k, k, stride, LANES`
-    weights: Vec<f32>,
+    weights: Buffer,
     /// `vectors * LANES`
-    bias: Vec<f32>,
+    bias: Buffer,
 }
 
 impl Direct {
@@ -41,8 +42,8 @@ impl Direct {
                 }
             }
         }
-        let bias = (0..lanes).map(|o| conv.bias.get(o).copied().unwrap_or(0.0)).collect();
-        Self { k, stride, vectors: lanes / LANES, weights, bias }
+        let bias: Vec<_> = (0..lanes).map(|o| conv.bias.get(o).copied().unwrap_or(0.0)).collect();
+        Self { k, stride, vectors: lanes / LANES, weights: weights.into(), bias: bias.into() }
     }
 
     /// Output channels, padding included.
@@ -71,6 +72,7 @@ impl<K: Sink> Kernel for Row<'_, K> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Direct { k, stride, vectors, .. } = *self.conv;
+        let at_once = gemm::pixels::<S>(vectors);
         let mut first = 0;
         while first < vectors {
             let count = gemm::most_vectors::<S>().min(vectors - first);
@@ -79,7 +81,7 @@ impl<K: Sink> Kernel for Row<'_, K> {
                 let weights = self.conv.weights.as_ptr().add(first * k * k * stride * LANES);
                 let bias = self.conv.bias.as_ptr().add(first * LANES);
                 let Self { input, y, sink, .. } = self;
-                gemm::tile(s, count, Pixels { k, input, y, weights, bias, first, sink });
+                gemm::tile(s, at_once, count, Pixels { k, input, y, weights, bias, first, sink });
             }
             first += count;
         }
@@ -151,7 +153,7 @@ pub struct Narrow<const O: usize> {
     k: usize,
     stride: usize,
     /// `O, k, k, stride`
-    weights: Vec<f32>,
+    weights: Buffer,
     bias: [f32; O],
 }
 
@@ -170,7 +172,7 @@ impl<const O: usize> Narrow<O> {
                 weights.extend((0..stride).map(|c| if c < conv.cin { weight(c) } else { 0.0 }));
             }
         }
-        Self { k: conv.k, stride, weights, bias: std::array::from_fn(|o| conv.bias[o]) }
+        Self { k: conv.k, stride, weights: weights.into(), bias: std::array::from_fn(|o| conv.bias[o]) }
     }
 
     /// Convolves row `y` of the picture: `O` values for each pixel.

@@ -46,11 +46,11 @@ pub const fn most_vectors<S: Simd>() -> usize {
     if S::ACCUMULATORS >= 24 { 4 } else { 1 }
 }
 
-/// Pixels that [`tile`] works on for `vectors` vectors of output channels: as many as keep their sums in registers.
-/// They divide 24.
+/// Pixels to work on at once in a convolution to `vectors` vectors of output channels: as many as keep their sums in
+/// registers.
 pub const fn pixels<S: Simd>(vectors: usize) -> usize {
     match (S::ACCUMULATORS, vectors) {
-        (24.., 4) => 6,
+        (24.., 4..) => 6,
         (24.., 3) => 8,
         (24.., _) => 12,
         (6.., _) => 6,
@@ -58,21 +58,27 @@ pub const fn pixels<S: Simd>(vectors: usize) -> usize {
     }
 }
 
-/// Runs `work` in the shape that suits the registers, for 1 to [`most_vectors`] vectors.
+/// The most that [`pixels`] gives.
+pub const MOST_PIXELS: usize = 12;
+
+/// Runs `work` on `pixels`, as [`pixels`] has them, and 1 to [`most_vectors`] vectors.
 ///
 /// # Safety
 /// That of the work.
 #[inline(always)]
-pub unsafe fn tile<S: Simd>(s: S, vectors: usize, work: impl Tile) {
+pub unsafe fn tile<S: Simd>(s: S, pixels: usize, vectors: usize, work: impl Tile) {
     // SAFETY: passed on.
     unsafe {
-        match (S::ACCUMULATORS, vectors) {
-            (24.., 4) => work.run::<S, 6, 4>(s),
-            (24.., 3) => work.run::<S, 8, 3>(s),
-            (24.., 2) => work.run::<S, 12, 2>(s),
-            (24.., _) => work.run::<S, 12, 1>(s),
-            (6.., _) => work.run::<S, 6, 1>(s),
-            _ => work.run::<S, 4, 1>(s),
+        match (S::ACCUMULATORS, pixels, vectors) {
+            (24.., 6, 4) => work.run::<S, 6, 4>(s),
+            (24.., 6, 3) => work.run::<S, 6, 3>(s),
+            (24.., 6, 2) => work.run::<S, 6, 2>(s),
+            (24.., 8, 3) => work.run::<S, 8, 3>(s),
+            (24.., 12, 2) => work.run::<S, 12, 2>(s),
+            (24.., 12, 1) => work.run::<S, 12, 1>(s),
+            (6.., 6, 1) => work.run::<S, 6, 1>(s),
+            (..6, 4, 1) => work.run::<S, 4, 1>(s),
+            _ => unreachable!("{pixels} pixels, {vectors} vectors"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! and no inner loop asks where the picture ends. The margin is [`MARGIN`] pixels on all sides; that on the right of a
 //! row is that on the left of the next.
 
-use super::simd::LANES;
+use super::{buffer::Buffer, simd::LANES};
 use std::{
     collections::HashMap,
     marker::PhantomData,
@@ -21,7 +21,7 @@ pub const fn padded(n: usize) -> usize {
 
 /// Buffers that are free again, by size in values. They come back with their margins still zero.
 #[derive(Clone, Debug, Default)]
-pub struct Pool(Arc<Mutex<HashMap<Shape, Vec<Vec<f32>>>>>);
+pub struct Pool(Arc<Mutex<HashMap<Shape, Vec<Buffer>>>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Shape {
@@ -37,11 +37,10 @@ impl Pool {
         let free = self.0.lock().ok().and_then(|mut free| free.get_mut(&shape).and_then(Vec::pop));
         let data = free.unwrap_or_else(|| {
             let pixels = (height + 2 * MARGIN) * (width + MARGIN) + MARGIN;
-            // A vector more for the alignment, and one for kernels that read whole vectors of fewer channels.
-            vec![0.0; pixels * stride + 2 * LANES]
+            // A vector more for kernels that read whole vectors of fewer channels.
+            Buffer::zeros(pixels * stride + LANES)
         });
-        let start = data.as_ptr().align_offset(LANES * size_of::<f32>());
-        Map { shape, height, top: 0, data, start, home: self.clone() }
+        Map { shape, height, top: 0, data, home: self.clone() }
     }
 }
 
@@ -51,9 +50,7 @@ pub struct Map {
     shape: Shape,
     height: usize,
     top: usize,
-    data: Vec<f32>,
-    /// Index of the first value on a cache line's boundary.
-    start: usize,
+    data: Buffer,
     home: Pool,
 }
 
@@ -94,7 +91,7 @@ impl Map {
     fn index(&self, x: isize, row: isize) -> usize {
         let pitch = (self.shape.width + MARGIN) as isize;
         let pixel = (row + MARGIN as isize) * pitch + x + MARGIN as isize;
-        self.start + pixel as usize * self.shape.stride
+        pixel as usize * self.shape.stride
     }
 
     /// The values of the pixels of row `row` of the map, without the margins.

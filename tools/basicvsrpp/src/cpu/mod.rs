@@ -1,5 +1,6 @@
 //! The network on the CPU.
 
+mod buffer;
 mod deform;
 mod direct;
 pub mod fast;
@@ -10,6 +11,9 @@ mod sample;
 pub mod simd;
 mod sink;
 mod winograd;
+
+#[cfg(test)]
+mod equal_to_plain;
 
 use crate::{
     Engine, EngineError, Model, Precision, Settings,

@@ -9,6 +9,7 @@
 //! are exact in float32.
 
 use super::{
+    buffer::Buffer,
     gemm::{self, Tile},
     map::{Map, View, padded},
     simd::{Kernel, LANES, Level, Simd},
@@ -44,9 +45,11 @@ pub struct Winograd {
     /// Vectors of output channels.
     vectors: usize,
     /// For each block of outputs, slice and place: `vectors in the block, slice depth, LANES`.
-    weights: Vec<f32>,
+    weights: Buffer,
     /// `vectors * LANES`
-    bias: Vec<f32>,
+    bias: Buffer,
+    /// Values of one place of a transformed tile: the channels of the deepest slice, padded.
+    row: usize,
 }
 
 /// Input channels `first..first + depth` of input map `part`.
@@ -100,8 +103,9 @@ impl Winograd {
                 }
             }
         }
-        let bias = outputs.iter().map(|o| o.map_or(0.0, |o| conv.bias[o])).collect();
-        Self { slices, vectors, weights, bias }
+        let bias: Vec<_> = outputs.iter().map(|o| o.map_or(0.0, |o| conv.bias[o])).collect();
+        let row = slices.iter().map(|slice| padded(slice.depth)).max().unwrap_or(LANES);
+        Self { slices, vectors, weights: weights.into(), bias: bias.into(), row }
     }
 
     /// Vectors of output channels.
@@ -142,9 +146,15 @@ impl Winograd {
         scratch: &mut Scratch,
         sink: K,
     ) {
-        let count = tiles.len();
-        assert!(count <= GROUP);
-        scratch.reserve();
+        let at_once = gemm::pixels::<S>(self.vectors);
+        let sums_row = BLOCK.min(self.vectors) * LANES;
+        // Of a transformed tile, one place after another; of a place, `at_once` tiles; then a vector of nothing, since
+        // at a distance of whole kilobytes all places would fall into the same few lines of the first-level cache.
+        let transformed_place = at_once * self.row + LANES;
+        let sums_place = at_once * sums_row + LANES;
+        let chunks = tiles.len().div_ceil(at_once);
+        scratch.transformed.reserve(chunks * PLACES * transformed_place);
+        scratch.sums.reserve(chunks * PLACES * sums_place);
         let (transformed, sums) = (scratch.transformed.as_mut_ptr(), scratch.sums.as_mut_ptr());
         let mut weights = self.weights.as_ptr();
         for block in (0..self.vectors).step_by(BLOCK) {
@@ -154,15 +164,14 @@ impl Winograd {
                     let input = &inputs[slice.part];
                     for (t, tile) in tiles.clone().enumerate() {
                         let (x, y) = grid.corner(tile);
-                        for v in 0..slice.depth.div_ceil(LANES) {
+                        let to = t / at_once * PLACES * transformed_place + t % at_once * self.row;
+                        for c in (0..slice.depth).step_by(LANES) {
                             // SAFETY: a tile's inputs reach from one pixel before its corner to four beyond, which is
-                            // inside the margin; a pixel's channels fill whole vectors. Scratch has room for `GROUP`
-                            // tiles of `SLICE` channels.
+                            // inside the margin; a pixel's channels fill whole vectors. Scratch has been sized.
                             unsafe {
-                                let from =
-                                    input.pixel(x as isize - 1, y as isize - 1).add(slice.first + v * LANES);
-                                let to = transformed.add(t * SLICE + v * LANES);
-                                transform_input(s, from, input.stride, input.pitch, to);
+                                let from = input.pixel(x as isize - 1, y as isize - 1).add(slice.first + c);
+                                let to = transformed.add(to + c);
+                                transform_input(s, from, input.stride, input.pitch, to, transformed_place);
                             }
                         }
                     }
@@ -171,18 +180,22 @@ impl Winograd {
                     let mut n = 0;
                     while n < block_vectors {
                         let vectors = gemm::most_vectors::<S>().min(block_vectors - n);
-                        // SAFETY: scratch has room for whole groups of tiles, so the last one may be rounded up; the
-                        // weights have `block_vectors` vectors of `depth` rows for the place.
+                        // SAFETY: scratch has been sized; the weights have `block_vectors` vectors of `depth` rows for
+                        // the place.
                         unsafe {
                             let product = Product {
-                                a: transformed.add(place * TRANSFORMED_PLACE),
+                                a: transformed.add(place * transformed_place),
+                                a_row: self.row,
+                                a_chunk: PLACES * transformed_place,
                                 b: weights.add(n * slice.depth * LANES),
-                                sums: sums.add(place * SUMS_PLACE + n * LANES),
+                                sums: sums.add(place * sums_place + n * LANES),
+                                sums_row,
+                                sums_chunk: PLACES * sums_place,
                                 depth: slice.depth,
-                                count,
+                                chunks,
                                 first: i == 0,
                             };
-                            gemm::tile(s, vectors, product);
+                            gemm::tile(s, at_once, vectors, product);
                         }
                         n += vectors;
                     }
@@ -193,11 +206,12 @@ impl Winograd {
             for (t, tile) in tiles.clone().enumerate() {
                 let (x, y) = grid.corner(tile);
                 let (columns, rows) = (TILE.min(grid.width - x), TILE.min(grid.rows.end - y));
+                let from = t / at_once * PLACES * sums_place + t % at_once * sums_row;
                 for n in 0..block_vectors {
-                    // SAFETY: sums of `count` tiles are there; the sink is given pixels of the tile only.
+                    // SAFETY: the sums of all tiles are there; the sink is given pixels of the tile only.
                     unsafe {
                         let bias = s.load(self.bias.as_ptr().add((block + n) * LANES));
-                        let out = transform_output(s, sums.add(t * BLOCK * LANES + n * LANES));
+                        let out = transform_output(s, sums.add(from + n * LANES), sums_place);
                         for (j, row) in out.iter().enumerate().take(rows) {
                             for (i, &v) in row.iter().enumerate().take(columns) {
                                 sink.put(s, x + i, y + j, t, block + n, s.add(v, bias));
@@ -240,25 +254,13 @@ impl Grid {
     }
 }
 
-// A place's values are followed by a vector of nothing: with a distance of whole kilobytes the 36 places of a pixel
-// would fall into the same few lines of the first-level cache.
-const TRANSFORMED_PLACE: usize = GROUP * SLICE + LANES;
-const SUMS_PLACE: usize = GROUP * BLOCK * LANES + LANES;
-
 /// Working memory of one thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// `PLACES, GROUP, SLICE`: transformed inputs.
-    transformed: Vec<f32>,
-    /// `PLACES, GROUP, BLOCK * LANES`: their products with the weights.
-    sums: Vec<f32>,
-}
-
-impl Scratch {
-    fn reserve(&mut self) {
-        self.transformed.resize(PLACES * TRANSFORMED_PLACE, 0.0);
-        self.sums.resize(PLACES * SUMS_PLACE, 0.0);
-    }
+    /// Transformed inputs: chunks of tiles, places, tiles, channels.
+    transformed: Buffer,
+    /// Their products with the weights: chunks of tiles, places, tiles, output channels of a block.
+    sums: Buffer,
 }
 
 thread_local! {
@@ -284,13 +286,17 @@ impl<K: Sink> Kernel for Group<'_, K> {
     }
 }
 
-/// The products of one place: `sums[tile] (+)= a[tile] * b` for `count` tiles.
+/// The products of one place: `sums[tile] (+)= a[tile] * b` for chunks of tiles.
 struct Product {
     a: *const f32,
+    a_row: usize,
+    a_chunk: usize,
     b: *const f32,
     sums: *mut f32,
+    sums_row: usize,
+    sums_chunk: usize,
     depth: usize,
-    count: usize,
+    chunks: usize,
     /// Whether the sums begin here.
     first: bool,
 }
@@ -298,24 +304,23 @@ struct Product {
 impl Tile for Product {
     #[inline(always)]
     unsafe fn run<S: Simd, const P: usize, const N: usize>(self, s: S) {
-        const { assert!(GROUP.is_multiple_of(P)) };
-        for tile in (0..self.count).step_by(P) {
-            // SAFETY: the creator has seen to it that everything is there for whole groups.
+        for chunk in 0..self.chunks {
+            // SAFETY: the creator has seen to it that everything is there for whole chunks of `P` tiles.
             unsafe {
-                let sums = self.sums.add(tile * BLOCK * LANES);
+                let sums = self.sums.add(chunk * self.sums_chunk);
                 let mut acc = [[s.splat(0.0); N]; P];
                 if !self.first {
                     for (p, acc) in acc.iter_mut().enumerate() {
                         for (n, acc) in acc.iter_mut().enumerate() {
-                            *acc = s.load(sums.add((p * BLOCK + n) * LANES));
+                            *acc = s.load(sums.add(p * self.sums_row + n * LANES));
                         }
                     }
                 }
-                let a = self.a.add(tile * SLICE);
-                gemm::accumulate(s, &mut acc, a, SLICE, self.b, self.depth * LANES, self.depth);
+                let a = self.a.add(chunk * self.a_chunk);
+                gemm::accumulate(s, &mut acc, a, self.a_row, self.b, self.depth * LANES, self.depth);
                 for (p, acc) in acc.iter().enumerate() {
                     for (n, &acc) in acc.iter().enumerate() {
-                        s.store(sums.add((p * BLOCK + n) * LANES), acc);
+                        s.store(sums.add(p * self.sums_row + n * LANES), acc);
                     }
                 }
             }
@@ -326,43 +331,48 @@ impl Tile for Product {
 /// One dimension of the input transform `B'`: six inputs to the places of points 0, a, -a, b, -b and infinity.
 #[inline(always)]
 fn input_points<S: Simd>(s: S, d: [S::V; SPAN]) -> [S::V; SPAN] {
-    let k = |x| s.splat(x);
     // x (x^2 - b^2) (x ± a), and the same with a and b exchanged, in even and odd parts.
-    let even_a = s.mul_sub_from(k(B2), d[2], d[4]);
-    let odd_a = s.mul_sub_from(k(B2), d[1], d[3]);
-    let even_b = s.mul_sub_from(k(A2), d[2], d[4]);
-    let odd_b = s.mul_sub_from(k(A2), d[1], d[3]);
+    let even_a = s.mul_sub_from(s.splat(B2), d[2], d[4]);
+    let odd_a = s.mul_sub_from(s.splat(B2), d[1], d[3]);
+    let even_b = s.mul_sub_from(s.splat(A2), d[2], d[4]);
+    let odd_b = s.mul_sub_from(s.splat(A2), d[1], d[3]);
     // (x^2 - a^2) (x^2 - b^2), once plain and once times x.
     [
-        s.mul_add(k(A2 * B2), d[0], s.mul_sub_from(k(A2 + B2), d[2], d[4])),
-        s.mul_add(k(A), odd_a, even_a),
-        s.mul_sub_from(k(A), odd_a, even_a),
-        s.mul_add(k(B), odd_b, even_b),
-        s.mul_sub_from(k(B), odd_b, even_b),
-        s.mul_add(k(A2 * B2), d[1], s.mul_sub_from(k(A2 + B2), d[3], d[5])),
+        s.mul_add(s.splat(A2 * B2), d[0], s.mul_sub_from(s.splat(A2 + B2), d[2], d[4])),
+        s.mul_add(s.splat(A), odd_a, even_a),
+        s.mul_sub_from(s.splat(A), odd_a, even_a),
+        s.mul_add(s.splat(B), odd_b, even_b),
+        s.mul_sub_from(s.splat(B), odd_b, even_b),
+        s.mul_add(s.splat(A2 * B2), d[1], s.mul_sub_from(s.splat(A2 + B2), d[3], d[5])),
     ]
 }
 
 /// One dimension of the output transform `A'`: the places of a product to four outputs.
 #[inline(always)]
 fn output_points<S: Simd>(s: S, m: [S::V; SPAN]) -> [S::V; TILE] {
-    let k = |x| s.splat(x);
     let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
     let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
     [
         s.add(m[0], s.add(even_a, even_b)),
-        s.mul_add(k(A), odd_a, s.mul(k(B), odd_b)),
-        s.mul_add(k(A2), even_a, s.mul(k(B2), even_b)),
-        s.mul_add(k(A * A2), odd_a, s.mul_add(k(B * B2), odd_b, m[5])),
+        s.mul_add(s.splat(A), odd_a, s.mul(s.splat(B), odd_b)),
+        s.mul_add(s.splat(A2), even_a, s.mul(s.splat(B2), even_b)),
+        s.mul_add(s.splat(A * A2), odd_a, s.mul_add(s.splat(B * B2), odd_b, m[5])),
     ]
 }
 
-/// Transforms a vector of channels of the 6x6 pixels at `from`; the value of each place goes to `to`, one place apart.
+/// Transforms a vector of channels of the 6x6 pixels at `from`; the values go to `to`, one `place` apart.
 ///
 /// # Safety
 /// The pixels are readable and the places writable.
 #[inline(always)]
-unsafe fn transform_input<S: Simd>(s: S, from: *const f32, stride: usize, pitch: usize, to: *mut f32) {
+unsafe fn transform_input<S: Simd>(
+    s: S,
+    from: *const f32,
+    stride: usize,
+    pitch: usize,
+    to: *mut f32,
+    place: usize,
+) {
     let mut rows = [[s.splat(0.0); SPAN]; SPAN];
     for (y, row) in rows.iter_mut().enumerate() {
         let mut d = [s.splat(0.0); SPAN];
@@ -377,24 +387,24 @@ unsafe fn transform_input<S: Simd>(s: S, from: *const f32, stride: usize, pitch:
         let column = [rows[0][x], rows[1][x], rows[2][x], rows[3][x], rows[4][x], rows[5][x]];
         for (y, &v) in input_points(s, column).iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { s.store(to.add((y * SPAN + x) * TRANSFORMED_PLACE), v) };
+            unsafe { s.store(to.add((y * SPAN + x) * place), v) };
         }
     }
 }
 
-/// The 4x4 outputs, row by row, of the products at `from`, which are one place apart.
+/// The 4x4 outputs, row by row, of the products at `from`, which are one `place` apart.
 ///
 /// # Safety
 /// All places are readable.
 #[inline(always)]
-unsafe fn transform_output<S: Simd>(s: S, from: *const f32) -> [[S::V; TILE]; TILE] {
+unsafe fn transform_output<S: Simd>(s: S, from: *const f32, place: usize) -> [[S::V; TILE]; TILE] {
     let mut half = [[s.splat(0.0); SPAN]; TILE];
     #[allow(clippy::needless_range_loop)] // as above
     for x in 0..SPAN {
         let mut m = [s.splat(0.0); SPAN];
         for (y, m) in m.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            *m = unsafe { s.load(from.add((y * SPAN + x) * SUMS_PLACE)) };
+            *m = unsafe { s.load(from.add((y * SPAN + x) * place)) };
         }
         for (y, &v) in output_points(s, m).iter().enumerate() {
             half[y][x] = v;

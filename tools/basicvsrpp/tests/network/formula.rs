@@ -89,7 +89,7 @@ impl Case {
     }
 
     /// Runs a backend on the case with unclipped output and compares the output, and the stages where they are stored.
-    fn check<B: Readable>(&self, backend: B) {
+    fn check<B: Readable>(&self, backend: B) -> Recording<B> {
         let mut recording = Recording::new(backend);
         let (w, h) = (4 * self.number("width"), 4 * self.number("height"));
         let frames = self.frames();
@@ -143,12 +143,7 @@ impl Case {
                 off("output_mean_square", mean(|v| v * v));
             }
         }
-    }
-
-    fn check_plain(&self) {
-        let Model { weights, .. } = &self.model();
-        let Settings { width, height, in_fmt: input, .. } = self.settings();
-        self.check(Plain { weights, width, height, input, output: Output::Float });
+        recording
     }
 
     fn check_fast(&self, level: Level) {
@@ -184,16 +179,31 @@ fn weights_and_frames_are_the_fixtures() {
     }
 }
 
+/// The plain stages, and what the offset convolutions of `backward_1` give at its second and third visit. They are
+/// inside the alignment, so these two visits are repeated by hand.
 #[test]
-fn plain_main_case() {
-    Case::named("c16b1-72x64-t4").check_plain();
+fn plain_stages() {
+    let case = Case::named("c16b1-72x64-t4");
+    let Model { weights, .. } = &case.model();
+    let Settings { width, height, in_fmt: input, .. } = case.settings();
+    let recording = case.check(Plain { weights, width, height, input, output: Output::Float });
+
+    let align = &weights.branches[Branch::Backward1 as usize].align;
+    let visited = &recording.features[Branch::Backward1 as usize];
+    let spatial = |frame: usize| &recording.spatial[3 - frame];
+    let flow = |frame: usize| &recording.flows[0][frame];
+    let zeros = |channels| Planes::zeros(channels, height, width);
+    let second = plain::offsets(align, spatial(2), [&visited[0], &zeros(16)], [flow(2), &zeros(2)]);
+    let mut two_steps = plain::warp_zeros(flow(2), flow(1));
+    two_steps.data.iter_mut().zip(&flow(1).data).for_each(|(a, b)| *a += b);
+    let third = plain::offsets(align, spatial(1), [&visited[1], &visited[0]], [flow(1), &two_steps]);
+    let found = case.compare("offset_raw_backward_1", &[&second, &third]);
+    assert!(found.max_abs <= 1e-4, "{found:?}");
 }
 
 #[test]
-fn fast_main_case_at_every_level() {
-    for level in Level::all() {
-        Case::named("c16b1-72x64-t4").check_fast(level);
-    }
+fn fast_stages() {
+    Case::named("c16b1-72x64-t4").check_fast(Level::best());
 }
 
 #[test]
@@ -202,10 +212,10 @@ fn odd_size() {
 }
 
 #[test]
-fn two_frames_three_channels_in_a_group() {
-    let case = Case::named("c24b2-64x64-t2");
-    case.check_plain();
-    case.check_fast(Level::best());
+fn two_frames_three_channels_in_a_group_at_every_level() {
+    for level in Level::all() {
+        Case::named("c24b2-64x64-t2").check_fast(level);
+    }
 }
 
 #[test]
@@ -238,26 +248,4 @@ fn output_depends_on_the_sequence_only() {
     let whole = run(2, &[0..0, 0..3]);
     assert!(run(1, &[0..2, 2..3]) == whole, "one thread");
     assert!(run(7, &[0..1, 1..2, 2..2, 2..3]) == whole, "frame by frame with seven threads");
-}
-
-/// What the offset convolutions of `backward_1` give at its second and third visit. They are inside the alignment,
-/// so the recurrence is done by hand here.
-#[test]
-fn plain_offsets() {
-    let case = Case::named("c16b1-72x64-t4");
-    let Model { weights, .. } = &case.model();
-    let Settings { width, height, in_fmt: input, .. } = case.settings();
-    let mut recording = Recording::new(Plain { weights, width, height, input, output: Output::Float });
-    network::enlarge(&mut recording, &case.frames(), 0..1, &mut |_| Ok(())).unwrap();
-    let align = &weights.branches[Branch::Backward1 as usize].align;
-    let visited = &recording.features[Branch::Backward1 as usize];
-    let spatial = |frame: usize| &recording.spatial[3 - frame];
-    let flow = |frame: usize| &recording.flows[0][frame];
-    let zeros = |channels| Planes::zeros(channels, height, width);
-    let second = plain::offsets(align, spatial(2), [&visited[0], &zeros(16)], [flow(2), &zeros(2)]);
-    let mut two_steps = plain::warp_zeros(flow(2), flow(1));
-    two_steps.data.iter_mut().zip(&flow(1).data).for_each(|(a, b)| *a += b);
-    let third = plain::offsets(align, spatial(1), [&visited[1], &visited[0]], [flow(1), &two_steps]);
-    let found = case.compare("offset_raw_backward_1", &[&second, &third]);
-    assert!(found.max_abs <= 1e-4, "{found:?}");
 }
