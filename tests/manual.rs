@@ -1,14 +1,13 @@
 //! The manual against the tools: every flag of every `--help` is in its page and the other way round, and the pages are
 //! well formed.
 
-use pipelines::{TOOLS, root, shell, tool};
+use pipelines::{TOOLS, clip, root, shell, tool};
 use std::collections::BTreeSet;
 
-/// The tools that have their page, and the page.
+/// Each tool and its page.
 fn pages() -> impl Iterator<Item = (&'static str, String)> {
-    TOOLS
-        .into_iter()
-        .filter_map(|tool| Some((tool, std::fs::read_to_string(root().join(format!("man/{tool}.1"))).ok()?)))
+    let read = |page| std::fs::read_to_string(&page).unwrap_or_else(|e| panic!("{page}: {e}"));
+    TOOLS.into_iter().map(move |tool| (tool, read(format!("{}/man/{tool}.1", root().display()))))
 }
 
 /// The flags that `--help` lists: the lines that begin with one, as `-s, --size <WxH>`.
@@ -58,5 +57,99 @@ fn every_page_has_what_its_reader_looks_for() {
         for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
             assert!(page.contains(&format!(".Sh {section}")), "man/{name}.1 has no {section}");
         }
+    }
+}
+
+/// The commands in a page's EXAMPLES, one string each: `.Dl` lines, and displays whole.
+fn examples(page: &str) -> Vec<String> {
+    let section = page.split(".Sh EXAMPLES").nth(1).unwrap().split("\n.Sh ").next().unwrap();
+    let plain = |line: &str| {
+        let line = line.trim_start_matches("$ ").trim_start_matches("> ");
+        line.replace("\\(dq", "\"").replace("\\&", "").replace("\\e", "\\").replace("\\ ", " ")
+    };
+    let (mut all, mut display) = (Vec::new(), None::<String>);
+    for line in section.lines() {
+        match (&mut display, line) {
+            (None, _) if line.starts_with(".Bd ") => display = Some(String::new()),
+            (Some(_), ".Ed") => all.extend(display.take()),
+            (Some(text), _) if !line.starts_with('.') => *text += &(plain(line) + "\n"),
+            // A line after `>` goes on with the one before it.
+            (None, _) => match (line.strip_prefix(".Dl "), all.last_mut()) {
+                (Some(more), Some(before)) if more.starts_with("> ") => {
+                    *before += &("\n".to_owned() + &plain(more))
+                }
+                (told, _) => all.extend(told.map(plain)),
+            },
+            _ => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn every_example_uses_flags_that_exist() {
+    let mut seen = 0;
+    for (name, page) in pages() {
+        for example in examples(&page) {
+            // From each tool's name to the end of its stage in the pipe.
+            for tool_name in TOOLS {
+                let help = listed(tool(tool_name, "--help").run().ok().text());
+                for stage in example.split(&format!("{tool_name} ")).skip(1) {
+                    let stage = stage.split(['|', '>', '\'', ')', '&']).next().unwrap();
+                    for flag in stage.split_whitespace().filter(|w| w.starts_with('-') && *w != "-") {
+                        assert!(help.contains(flag), "man/{name}.1: {tool_name} has no {flag}: {example}");
+                        seen += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} flags were found in all examples");
+}
+
+#[test]
+fn the_examples_that_need_only_a_film_run() {
+    let folder = clip::folder();
+    std::os::unix::fs::symlink(clip::second(), folder.path().join("film.mkv")).unwrap();
+    let page = |file: &str| std::fs::read_to_string(root().join("man").join(file)).unwrap();
+    for (file, words, says) in [
+        ("deint-crop.1", "--analyze", "1024:432:0:72"),
+        ("retime25to24.1", "--map", "5"),
+        ("sr-window.1", "--plan", "first_frame"),
+        ("rawstream.5", "frame.rgb48le", ""),
+    ] {
+        let examples = examples(&page(file));
+        let example =
+            examples.iter().find(|e| e.contains(words)).unwrap_or_else(|| panic!("{file}: no {words}"));
+        let ended = shell(example).within(folder.path()).run().ok();
+        assert!(ended.text().contains(says), "{file}: {example} says {}", ended.text());
+    }
+    assert_eq!(folder.path().join("frame.rgb48le").metadata().unwrap().len(), 1024 * 576 * 6);
+    for example in examples(&page("storage-diet.7")) {
+        let example = example.replace("make ", &format!("make -C '{}' -n ", root().display()));
+        shell(&example).run().ok();
+    }
+}
+
+/// The README's tour: what follows `$` is run, and the lines after it are what it must say.
+#[test]
+fn the_tour_says_what_it_says() {
+    let folder = clip::folder();
+    std::os::unix::fs::symlink(clip::second(), folder.path().join("film.mkv")).unwrap();
+    std::os::unix::fs::symlink(clip::weights(), folder.path().join("small.safetensors")).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let tour = readme.split("\n## A tour\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut steps: Vec<(&str, String)> = Vec::new();
+    for line in tour.lines().filter_map(|l| l.strip_prefix("    ")) {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) => steps.push((command, String::new())),
+            (None, step) => step.unwrap().1 += &format!("{line}\n"),
+        }
+    }
+    assert!(steps.len() > 9, "{} steps", steps.len());
+    for (command, output) in steps {
+        let ended =
+            shell(&format!("exec 2>&1; set +e; {command}")).env("LC_ALL", "C").within(folder.path()).run();
+        assert_eq!(ended.text(), output, "{command}");
     }
 }
