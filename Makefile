@@ -42,7 +42,7 @@ PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
 settings := SRC WEIGHTS ENGINE START FRAMES KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
-export settings $(settings) OUT
+export settings $(settings) OUT PREFIX DESTDIR BIN
 export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
 # The stages. END, FIRST and NEXT are frames of the film: where it ends, the first that sr-window reads, the first that
@@ -175,7 +175,7 @@ build: ## compile the five tools
 tools: $(if $(filter $(HERE)/target/release,$(BIN)),build)
 demo: ## set up, build, and make two small films
 	scripts/setup
-	$(MAKE) build
+	$(MAKE) --no-print-directory build
 	scripts/demo
 check: ## everything a change must pass
 	scripts/setup check
@@ -186,18 +186,27 @@ lint: ## formatting, clippy, shellcheck, manual pages
 	scripts/lint
 bench: build ## each tool beside what it replaces, in one run
 	scripts/bench
+bench-gpu: build ## the network beside PyTorch on this machine's GPU
+	cargo build --release --package basicvsrpp --examples
+	scripts/bench-gpu
+torture: ## seg-sink killed, starved and lied to, in full: twenty minutes
+	scripts/torture
+fuzz: ## the parsers of subs-retime, ten minutes each
+	scripts/fuzz
 man: ## read the system's manual page
 	man -l man/storage-diet.7
 clean: ## remove what was built
 	cargo clean
 	rm -rf out
 
-install: build ## PREFIX=/usr/local, DESTDIR=
+install: build ## the tools, their pages and completions, and this file as `storage-diet`: PREFIX=/usr/local DESTDIR=
 	scripts/install
-uninstall:
+uninstall: ## and away
 	scripts/install --remove
+deb: build ## a Debian package, in target/
+	scripts/deb
 
 help: ## this list
-	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(HERE)/Makefile
+	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(HERE)/Makefile
 
-.PHONY: $(shell sed -n 's/^\([a-z0-9]*\):.*/\1/p' $(HERE)/Makefile)
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' $(HERE)/Makefile)
