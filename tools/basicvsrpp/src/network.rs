@@ -35,7 +35,7 @@ pub trait Backend {
     type Flow;
 
     /// Takes a frame in wire order.
-    fn frame(&mut self, wire: &[u8]) -> Result<Self::Frame, EngineError>;
+    fn frame(&mut self, wire: &Bytes) -> Result<Self::Frame, EngineError>;
 
     /// The flow network on pairs `(reference, support)` of indices into `frames`. All pairs of a direction come in
     /// one call, so that a backend may share pyramids and batch as it likes; its answer must not depend on how.
@@ -88,9 +88,9 @@ pub trait Backend {
         Ok(())
     }
 
-    /// Whether spatial features are kept until the last branch. If not they are dropped after the third and computed
-    /// again: a quarter less memory at the peak for a twentieth more work.
-    fn keep_spatial(&self, _frames: usize) -> bool {
+    /// Whether a frame's spatial feature is kept until the last branch. If not it is dropped after the third and computed
+    /// again: with none kept, a quarter less memory at the peak for a twentieth more work.
+    fn keep_spatial(&self, _frame: usize) -> bool {
         true
     }
 }
@@ -134,7 +134,6 @@ pub fn enlarge<B: Backend>(
     let backward_flows = backend.flows(&frames, &steps.clone().map(|i| (i, i + 1)).collect::<Vec<_>>())?;
     let forward_flows = backend.flows(&frames, &steps.map(|i| (i + 1, i)).collect::<Vec<_>>())?;
 
-    let keep_spatial = backend.keep_spatial(count);
     let mut sights: Vec<_> =
         (0..count).map(|_| Sight::<B> { spatial: None, branches: Vec::with_capacity(3) }).collect();
 
@@ -164,7 +163,7 @@ pub fn enlarge<B: Backend>(
                 continue;
             }
             sights[i].branches.push(feature);
-            if !last || keep_spatial {
+            if !last || backend.keep_spatial(i) {
                 sights[i].spatial = Some(spatial);
             }
         }

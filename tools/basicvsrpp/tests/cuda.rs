@@ -438,17 +438,39 @@ fn a_sequence_gives_the_same_bytes_every_time() {
     assert!(first == run(&mut engine, &frames, 0..6).unwrap());
     let frame = first.len() / 6;
     assert!(first[2 * frame..4 * frame] == run(&mut engine, &frames, 2..4).unwrap());
+}
+
+/// Spatial features computed again, and features that wait on the host, change no byte.
+#[test]
+fn the_limit_on_memory_changes_no_byte() {
+    if gpu().is_none() {
+        return;
+    }
+    let model = model(16, 1);
+    let frames: Vec<Bytes> = (0..14).map(|k| formula::frame(131, 70, k)).collect();
+    let mut engine = CudaEngine::new(&model, &settings(131, 70, Precision::Fp16), 0).unwrap();
+    let (plan, want) = (engine.plan(14), run(&mut engine, &frames, 2..12).unwrap());
+    assert_eq!((plan.kept, plan.resident), (14, plan.features));
+    let feature = 131 * 70 * 64 * 2;
+    for (fewer, kept, resident) in [(5, 9, 55), (20, 0, 40), (39, 0, 21)] {
+        let mut tight = settings(131, 70, Precision::Fp16);
+        tight.max_memory = Some(plan.device_bytes - fewer * feature);
+        let mut engine = CudaEngine::new(&model, &tight, 0).unwrap();
+        let plan = engine.plan(14);
+        assert_eq!((plan.kept, plan.resident), (kept, resident), "{plan:?}");
+        for _ in 0..2 {
+            assert!(run(&mut engine, &frames, 2..12).unwrap() == want, "{plan:?}");
+        }
+        assert!(engine.peak_bytes() <= plan.device_bytes, "{} of {plan:?}", engine.peak_bytes());
+    }
     let mut tight = settings(131, 70, Precision::Fp16);
-    let plan = engine.plan(6);
-    tight.max_memory = Some(plan.device_bytes - 1);
-    let mut tight = CudaEngine::new(&model, &tight, 0).unwrap();
-    assert!(plan.keep_spatial && !tight.plan(6).keep_spatial);
-    assert!(first == run(&mut tight, &frames, 0..6).unwrap());
+    tight.max_memory = Some(1_000_000);
+    let mut engine = CudaEngine::new(&model, &tight, 0).unwrap();
+    let error = run(&mut engine, &frames, 2..12).unwrap_err().to_string();
     assert!(
-        tight.peak_bytes() <= tight.plan(6).device_bytes,
-        "{} of {:?}",
-        tight.peak_bytes(),
-        tight.plan(6)
+        error.starts_with("cuda:0: a sequence of 14 frames needs ")
+            && error.ends_with(" 1000000 are available: take a smaller --window"),
+        "{error}"
     );
 }
 

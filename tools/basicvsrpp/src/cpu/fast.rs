@@ -381,7 +381,7 @@ impl Backend for Fast {
     type Feature = Map;
     type Flow = Flow;
 
-    fn frame(&mut self, wire: &[u8]) -> Result<Map, EngineError> {
+    fn frame(&mut self, wire: &bytes::Bytes) -> Result<Map, EngineError> {
         let Settings { width, height, in_fmt, .. } = self.settings;
         let planes = picture::unpack(in_fmt, width * height, wire);
         let mut map = self.maps.map(RGB, width, height);

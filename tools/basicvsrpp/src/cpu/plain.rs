@@ -360,7 +360,7 @@ impl Backend for Plain<'_> {
     type Feature = Planes;
     type Flow = Planes;
 
-    fn frame(&mut self, wire: &[u8]) -> Result<Planes, EngineError> {
+    fn frame(&mut self, wire: &bytes::Bytes) -> Result<Planes, EngineError> {
         let data = picture::unpack(self.input, self.width * self.height, wire);
         Ok(Planes { channels: 3, height: self.height, width: self.width, data })
     }

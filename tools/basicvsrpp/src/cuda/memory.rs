@@ -35,6 +35,9 @@ pub struct Sizes {
 /// Output frames that are under way at a time.
 pub const OUTPUTS: usize = 3;
 
+/// Input frames that are on their way to the device at a time: more than the flow network takes at once.
+pub const STAGED: usize = 16;
+
 /// Planes of the offsets and masks.
 pub const OFFSET_PLANES: usize = 56;
 
@@ -132,10 +135,10 @@ impl Sizes {
         (self.scratch() + OUTPUTS * (self.wire[1] + 256)) as u64
     }
 
-    /// Features that a sequence of `frames` has at its peak: three for every frame (four with the spatial ones kept)
-    /// and those that are being worked on.
-    pub fn features(frames: usize, keep_spatial: bool) -> usize {
-        if keep_spatial { 4 * frames + 2 } else { 3 * frames + 4 }
+    /// Features that a sequence of `frames` has at its peak: three for every frame, the spatial ones that are kept, and
+    /// those that are being worked on.
+    pub fn features(frames: usize, kept: usize) -> usize {
+        3 * frames + kept + 4
     }
 
     /// What a sequence of `frames` holds besides its features: every frame, both flows of every pair.
@@ -154,12 +157,14 @@ pub struct Plan {
     pub host_bytes: u64,
     /// Bytes of device memory that may be used; less than `device_bytes` where the sequence does not fit.
     pub available: u64,
-    /// Whether spatial features are kept rather than computed twice.
-    pub keep_spatial: bool,
+    /// How many frames' spatial features are kept rather than computed twice.
+    pub kept: usize,
     /// Features of the sequence at its peak.
     pub features: usize,
     /// How many of them are on the device; the others wait in pinned host memory.
     pub resident: usize,
+    /// How many would have room there.
+    pub slots: usize,
 }
 
 /// The fewest features on the device with which copies run ahead of use: those that one visit of a frame touches, and
@@ -174,13 +179,16 @@ impl Plan {
         let rest = weights + sizes.fixed() + sizes.motion(frames);
         let feature = sizes.feature() as u64;
         let need = |features: usize| rest + features as u64 * feature;
-        let keep_spatial = need(Sizes::features(frames, true)) <= available.min(limit.unwrap_or(ENOUGH));
-        let features = Sizes::features(frames, keep_spatial);
-        let room = (available.saturating_sub(rest) / feature) as usize;
-        let resident = features.min(room.max(FEWEST));
+        let room = |bytes: u64| (bytes.saturating_sub(rest) / feature) as usize;
+        let kept = room(available.min(limit.unwrap_or(ENOUGH)))
+            .saturating_sub(Sizes::features(frames, 0))
+            .min(frames);
+        let features = Sizes::features(frames, kept);
+        let slots = room(available).max(FEWEST);
+        let resident = features.min(slots);
         let paged = ((features - resident) * sizes.feature()) as u64;
-        let host_bytes = (OUTPUTS * sizes.wire[1] + 4 * sizes.wire[0]) as u64 + paged;
-        Self { device_bytes: need(resident), host_bytes, available, keep_spatial, features, resident }
+        let host_bytes = (OUTPUTS * sizes.wire[1] + STAGED * sizes.wire[0]) as u64 + paged;
+        Self { device_bytes: need(resident), host_bytes, available, kept, features, resident, slots }
     }
 }
 

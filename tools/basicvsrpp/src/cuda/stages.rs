@@ -3,7 +3,7 @@
 use super::{
     driver::{Event, Gpu, Memory, Pinned, Queue},
     layer::{Activation, Kernels, Layer, Order},
-    memory::{OFFSET_PLANES, OUTPUTS, Piece, Plan, Pool, Sizes},
+    memory::{OFFSET_PLANES, OUTPUTS, Piece, Plan, Pool, STAGED, Sizes},
     ops::{self, Call, DeformLayer, FlowInput, Picture, PixelFormat, Rows, Source, Target},
     paging::{Feature, Features},
 };
@@ -11,6 +11,8 @@ use crate::{
     Blocks, Branch, Conv, EngineError, Weights,
     network::{Backend, Earlier, Out},
 };
+use bytes::Bytes;
+use std::cell::OnceCell;
 
 /// Residual blocks with input convolution.
 #[derive(Debug)]
@@ -130,6 +132,13 @@ struct Output {
     done: Option<Event>,
 }
 
+/// A frame in wire order, on the device once it has been needed.
+#[derive(Debug)]
+pub struct Frame {
+    wire: Bytes,
+    device: OnceCell<Piece>,
+}
+
 /// Pinned memory for frames on their way to the device.
 #[derive(Debug)]
 struct Staging {
@@ -144,7 +153,7 @@ pub struct Stages {
     sizes: Sizes,
     layers: Layers,
     formats: [PixelFormat; 2],
-    keep_spatial: bool,
+    kept: usize,
     scratch: Memory,
     features: Features,
     flows: Pool,
@@ -191,14 +200,14 @@ impl Stages {
             let bytes = wire_out.next_multiple_of(16) + 16;
             outputs.push(Output { device: gpu.allocate(bytes)?, host: gpu.pinned(bytes)?, done: None });
         }
-        let staging = (0..4).map(|_| Ok(Staging { host: gpu.pinned(wire_in)?, done: None }));
+        let staging = (0..STAGED).map(|_| Ok(Staging { host: gpu.pinned(wire_in)?, done: None }));
         Ok(Self {
             staging: staging.collect::<Result<_, EngineError>>()?,
             next_staging: 0,
             outputs,
             queued: 0,
             delivered: 0,
-            keep_spatial: true,
+            kept: 0,
             scratch: gpu.allocate(sizes.scratch() + 64 * 256)?,
             features: Features::new(sizes.feature()),
             flows: Pool::new(sizes.flow_field()),
@@ -214,11 +223,32 @@ impl Stages {
     /// Prepares for a sequence. What an earlier one that failed has left is forgotten.
     pub fn begin(&mut self, plan: &Plan) -> Result<(), EngineError> {
         self.gpu.make_current()?;
-        self.keep_spatial = plan.keep_spatial;
-        self.features.limit(plan.resident);
+        self.kept = plan.kept;
+        self.features.limit(plan.slots);
         self.delivered = self.queued;
         self.outputs.iter_mut().for_each(|o| o.done = None);
         Ok(())
+    }
+
+    /// Where a frame is on the device, where it goes when it is first asked for: so uploads run beside kernels.
+    fn upload(&mut self, frame: &Frame) -> Result<u64, EngineError> {
+        if let Some(piece) = frame.device.get() {
+            return Ok(piece.address());
+        }
+        let piece = self.frames.take(&self.gpu)?;
+        let address = piece.address();
+        let count = self.staging.len();
+        let staging = &mut self.staging[self.next_staging % count];
+        self.next_staging += 1;
+        if let Some(done) = staging.done.take() {
+            self.gpu.wait_for(&done)?;
+        }
+        staging.host.bytes_mut()[..frame.wire.len()].copy_from_slice(&frame.wire);
+        // The piece may have been another frame's, which kernels that are under way still read.
+        self.gpu.queue_upload(Queue::Compute, address, &staging.host, frame.wire.len())?;
+        staging.done = Some(self.gpu.record(Queue::Compute)?);
+        let _ = frame.device.set(piece);
+        Ok(address)
     }
 
     fn bump(&self) -> Bump {
@@ -287,12 +317,13 @@ impl Stages {
     }
 
     /// The flows of a batch of pairs.
-    fn flow_batch(&self, frames: &[Piece], pairs: &[(usize, usize)]) -> Result<Vec<Piece>, EngineError> {
-        let (gpu, sizes) = (&self.gpu, &self.sizes);
-        let (w, h) = sizes.flow;
+    fn flow_batch(&mut self, frames: &[Frame], pairs: &[(usize, usize)]) -> Result<Vec<Piece>, EngineError> {
         let mut used: Vec<usize> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
         used.sort_unstable();
         used.dedup();
+        let wires = used.iter().map(|&i| self.upload(&frames[i])).collect::<Result<Vec<_>, _>>()?;
+        let (gpu, sizes) = (&self.gpu, &self.sizes);
+        let (w, h) = sizes.flow;
         let place = |frame| used.binary_search(&frame).unwrap_or(0) as i32;
         let indices: Vec<u8> =
             pairs.iter().flat_map(|&(a, b)| [place(a), place(b)]).flat_map(i32::to_le_bytes).collect();
@@ -310,9 +341,8 @@ impl Stages {
         let input = bump.take(count * pixels(finest) * 8 * sizes.element);
         let hidden = sizes.flow_channels.map(|c| bump.take(count * pixels(finest) * c * sizes.element));
 
-        for (i, &frame) in used.iter().enumerate() {
+        for (i, &frame) in wires.iter().enumerate() {
             let at = |l: usize| pyramid[l] + (i * pixels(l) * 16) as u64;
-            let frame = frames[frame].address();
             ops::pyramid_base(
                 gpu,
                 frame,
@@ -410,11 +440,11 @@ impl Stages {
 }
 
 impl Backend for Stages {
-    type Frame = Piece;
+    type Frame = Frame;
     type Feature = Feature;
     type Flow = Piece;
 
-    fn frame(&mut self, wire: &[u8]) -> Result<Piece, EngineError> {
+    fn frame(&mut self, wire: &Bytes) -> Result<Frame, EngineError> {
         let bytes = self.sizes.wire[0];
         if wire.len() != bytes {
             return Err(EngineError::Failed(format!(
@@ -422,20 +452,10 @@ impl Backend for Stages {
                 wire.len()
             )));
         }
-        let piece = self.frames.take(&self.gpu)?;
-        let count = self.staging.len();
-        let staging = &mut self.staging[self.next_staging % count];
-        self.next_staging += 1;
-        if let Some(done) = staging.done.take() {
-            self.gpu.wait_for(&done)?;
-        }
-        staging.host.bytes_mut().copy_from_slice(wire);
-        self.gpu.queue_upload(Queue::Compute, piece.address(), &staging.host, bytes)?;
-        staging.done = Some(self.gpu.record(Queue::Compute)?);
-        Ok(piece)
+        Ok(Frame { wire: wire.clone(), device: OnceCell::new() })
     }
 
-    fn flows(&mut self, frames: &[Piece], pairs: &[(usize, usize)]) -> Result<Vec<Piece>, EngineError> {
+    fn flows(&mut self, frames: &[Frame], pairs: &[(usize, usize)]) -> Result<Vec<Piece>, EngineError> {
         self.gpu.stage("flow network");
         let mut flows = Vec::with_capacity(pairs.len());
         for batch in pairs.chunks(self.sizes.pairs) {
@@ -451,12 +471,13 @@ impl Backend for Stages {
         Ok(out)
     }
 
-    fn spatial(&mut self, frame: &Piece) -> Result<Feature, EngineError> {
+    fn spatial(&mut self, frame: &Frame) -> Result<Feature, EngineError> {
         self.gpu.stage("spatial");
+        let frame = self.upload(frame)?;
         let mut bump = self.bump();
         let (plane, inner) = (bump.take(self.sizes.plane()), bump.take(self.sizes.feature()));
         let out = self.features.take(&self.gpu)?;
-        ops::rgb(&self.gpu, self.kernels, frame.address(), &self.formats[0], plane, self.sizes.pixels())?;
+        ops::rgb(&self.gpu, self.kernels, frame, &self.formats[0], plane, self.sizes.pixels())?;
         let address = self.features.address(&self.gpu, &out)?;
         self.blocks(&self.layers.feat_extract, &[plane], address, inner, None)?;
         Ok(out)
@@ -552,7 +573,7 @@ impl Backend for Stages {
 
     fn reconstruct(
         &mut self,
-        frame: &Piece,
+        frame: &Frame,
         features: [&Feature; 5],
         out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
@@ -575,7 +596,8 @@ impl Backend for Stages {
         self.gpu.fill(invalid, 0, 16)?;
         let [in_format, out_format] = self.formats;
         let (w, h) = (w as i32, h as i32);
-        let picture = Picture { frame: frame.address(), out: device, in_format, out_format, invalid, w, h };
+        let picture =
+            Picture { frame: self.upload(frame)?, out: device, in_format, out_format, invalid, w, h };
         self.tail(x, bump, picture)?;
 
         let computed = self.gpu.record(Queue::Compute)?;
@@ -594,7 +616,7 @@ impl Backend for Stages {
         Ok(())
     }
 
-    fn keep_spatial(&self, _frames: usize) -> bool {
-        self.keep_spatial
+    fn keep_spatial(&self, frame: usize) -> bool {
+        frame < self.kept
     }
 }

@@ -72,7 +72,7 @@ impl<B: Readable> Backend for Recording<B> {
     type Feature = B::Feature;
     type Flow = B::Flow;
 
-    fn frame(&mut self, wire: &[u8]) -> Result<B::Frame, EngineError> {
+    fn frame(&mut self, wire: &bytes::Bytes) -> Result<B::Frame, EngineError> {
         self.inner.frame(wire)
     }
 
