@@ -72,10 +72,10 @@ fn main() {
         ("64 > 256 shuffle", conv(64, 256, 3), Order::Shuffle, 4, identity(64), 0, 1, 1),
         ("64 > 256 shuffle at 2048x864", conv(64, 256, 3), Order::Shuffle, 4, identity(64), 0, 1, 2),
         ("64 > 64 at 2048x864", conv(64, 64, 3), Order::Same, 4, identity(64), 0, 1, 2),
-        ("7x7 8 > 32, 4 images", conv(8, 32, 7), Order::Same, 1, identity(8), 0, 4, 1),
-        ("7x7 32 > 64, 4 images", conv(32, 64, 7), Order::Same, 4, identity(32), 0, 4, 1),
-        ("7x7 64 > 32, 4 images", conv(64, 32, 7), Order::Same, 4, identity(64), 0, 4, 1),
-        ("7x7 32 > 16, 4 images", conv(32, 16, 7), Order::Same, 4, identity(32), 0, 4, 1),
+        ("7x7 8 > 32, 4 images", conv(8, 32, 7), Order::Flow, 1, identity(8), 0, 4, 1),
+        ("7x7 32 > 64, 4 images", conv(32, 64, 7), Order::Flow, 4, identity(32), 0, 4, 1),
+        ("7x7 64 > 32, 4 images", conv(64, 32, 7), Order::Flow, 4, identity(64), 0, 4, 1),
+        ("7x7 32 > 16, 4 images", conv(32, 16, 7), Order::Flow, 4, identity(32), 0, 4, 1),
     ];
     for (name, conv, order, unit, inputs, residual, batch, scale) in &cases {
         for kernels in [Kernels::Mma, Kernels::Wgmma] {

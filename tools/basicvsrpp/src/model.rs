@@ -63,3 +63,51 @@ impl Model {
         &self.info
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, Precision, Settings, cpu::CpuEngine, formula};
+    use rawstream::PixFmt;
+
+    fn enlarge(model: &Model) -> Vec<u8> {
+        let (in_fmt, out_fmt) = (PixFmt::named("rgb24").unwrap(), PixFmt::named("rgb48le").unwrap());
+        let settings = Settings {
+            width: 64,
+            height: 64,
+            in_fmt,
+            out_fmt,
+            precision: Precision::Fp32,
+            threads: 2,
+            max_memory: None,
+        };
+        let frames: Vec<_> = (0..3).map(|k| formula::frame(64, 64, k)).collect();
+        let mut out = Vec::new();
+        let mut engine = CpuEngine::new(model, &settings).unwrap();
+        let mut keep = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
+        engine.enlarge(&frames, 0..3, &mut keep).unwrap();
+        out
+    }
+
+    #[test]
+    fn groups_that_share_offsets_are_the_same_network() {
+        let few = Model::builtin().unwrap();
+        let mut many = few.clone();
+        for branch in &mut many.weights.branches {
+            branch.align = branch.align.in_groups(16);
+        }
+        assert_eq!(
+            (few.weights.branches[0].align.groups(), many.weights.branches[0].align.groups()),
+            (2, 16)
+        );
+        assert_ne!(few.weights, many.weights);
+        let words = |bytes: Vec<u8>| -> Vec<u16> {
+            bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()
+        };
+        let apart = words(enlarge(&few)).iter().zip(words(enlarge(&many))).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(apart <= Some(1), "{apart:?} of 65535");
+    }
+}

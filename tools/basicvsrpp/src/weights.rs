@@ -86,6 +86,27 @@ impl Align {
     pub fn groups(&self) -> usize {
         self.offset[self.offset.len() - 1].cout / 27
     }
+
+    /// The same alignment in more groups, a multiple of those there are: neighbouring groups share their offsets. For
+    /// engines whose kernels have a fixed number.
+    pub fn in_groups(&self, groups: usize) -> Self {
+        let mut align = self.clone();
+        let share = groups / self.groups();
+        let Some(last) = align.offset.last_mut() else { return align };
+        let (old, taps) = (last.clone(), last.cin * last.k * last.k);
+        let masks = (18 * self.groups(), 18 * groups);
+        let from = |channel: usize| {
+            let (base, place, size) = match channel.checked_sub(masks.1) {
+                None => (0, channel, 18),
+                Some(place) => (masks.0, place, 9),
+            };
+            base + place / size / share * size + place % size
+        };
+        last.cout = 27 * groups;
+        last.weight = (0..last.cout).flat_map(|o| &old.weight[from(o) * taps..][..taps]).copied().collect();
+        last.bias = (0..last.cout).map(|o| old.bias[from(o)]).collect();
+        align
+    }
 }
 
 /// One propagation branch.

@@ -223,12 +223,15 @@ fn convolutions_equal_the_plain_one() {
                 limit: 2e-2,
                 ..base("offsets", random.conv(64, 432, 3), Order::Offsets, 4, identity(64), Offsets)
             },
-            Case { batch: 3, ..base("7x7 8", random.conv(8, 32, 7), Order::Same, 1, identity(8), Relu) },
-            Case { batch: 3, ..base("7x7 32", random.conv(32, 64, 7), Order::Same, 4, identity(32), Relu) },
-            Case { batch: 3, ..base("7x7 64", random.conv(64, 32, 7), Order::Same, 4, identity(64), Relu) },
+            Case { batch: 3, ..base("flow 8", random.conv(8, 16, 3), Order::Flow, 1, identity(8), Relu) },
+            Case { batch: 3, ..base("flow 16", random.conv(16, 32, 3), Order::Flow, 2, identity(16), Relu) },
+            Case { batch: 3, ..base("flow 32", random.conv(32, 16, 3), Order::Flow, 4, identity(32), Relu) },
+            Case { batch: 3, ..base("7x7 8", random.conv(8, 32, 7), Order::Flow, 1, identity(8), Relu) },
+            Case { batch: 3, ..base("7x7 32", random.conv(32, 64, 7), Order::Flow, 4, identity(32), Relu) },
+            Case { batch: 3, ..base("7x7 64", random.conv(64, 32, 7), Order::Flow, 4, identity(64), Relu) },
             Case {
                 batch: 3,
-                ..base("7x7 32 to 16", random.conv(32, 16, 7), Order::Same, 4, identity(32), Relu)
+                ..base("7x7 32 to 16", random.conv(32, 16, 7), Order::Flow, 4, identity(32), Relu)
             },
         ];
         for case in &cases {
@@ -398,10 +401,16 @@ fn the_network_equals_the_one_on_the_cpu() {
     if gpu().is_none() {
         return;
     }
-    for (c, b, w, h, t) in
-        [(16, 1, 72, 64, 4), (16, 1, 69, 67, 3), (24, 2, 64, 64, 2), (64, 1, 101, 75, 3), (16, 1, 64, 64, 1)]
-    {
-        let model = model(c, b);
+    let builtin = Model::builtin().unwrap();
+    for (what, model, w, h, t) in [
+        ("c16 b1", model(16, 1), 72, 64, 4),
+        ("c16 b1", model(16, 1), 69, 67, 3),
+        ("c24 b2", model(24, 2), 64, 64, 2),
+        ("c64 b1", model(64, 1), 101, 75, 3),
+        ("c16 b1", model(16, 1), 64, 64, 1),
+        ("builtin", builtin.clone(), 96, 64, 4),
+        ("builtin", builtin, 69, 67, 3),
+    ] {
         let frames: Vec<Bytes> = (0..t).map(|k| formula::frame(w, h, k)).collect();
         let mut cpu =
             CpuEngine::with_output(&model, &settings(w, h, Precision::Fp32), Output::Float).unwrap();
@@ -419,8 +428,8 @@ fn the_network_equals_the_one_on_the_cpu() {
             };
             let have = floats(&run(&mut engine, &frames, 0..t).unwrap());
             let found = psnr(&have, &want);
-            eprintln!("c{c} b{b} {w}x{h} t{t} {kernels:?}: {found:.1} dB");
-            close(&format!("c{c} b{b} {w}x{h} t{t} {kernels:?}"), &have, &want, limit);
+            eprintln!("{what} {w}x{h} t{t} {kernels:?}: {found:.1} dB");
+            close(&format!("{what} {w}x{h} t{t} {kernels:?}"), &have, &want, limit);
             assert!(found >= least, "{found:.1} dB");
         }
     }

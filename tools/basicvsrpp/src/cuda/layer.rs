@@ -47,6 +47,8 @@ pub enum Activation {
 pub enum Order {
     /// As in the checkpoint.
     Same,
+    /// The same in as few planes as there can be: the flow network's.
+    Flow,
     /// For a pixel shuffle by 2: `[row][plane][column][8]`.
     Shuffle,
     /// Of the last convolution before the deformable one, 16 groups: for each tap the offsets, then the masks.
@@ -112,7 +114,7 @@ impl Layer {
         inputs: &[Option<usize>],
     ) -> Result<Self, EngineError> {
         let (k, taps) = (conv.k, conv.k * conv.k);
-        let outputs = outputs(conv.cout, order, k == 7);
+        let outputs = outputs(conv.cout, order);
         let (cin, cout) = (inputs.len(), outputs.len());
         let count = cin / 8 / unit;
         let weight = |o: usize, i: usize, tap: usize| match (outputs[o], inputs[i]) {
@@ -197,10 +199,11 @@ impl Layer {
 }
 
 /// The channel of the checkpoint for each output channel of the kernel.
-fn outputs(cout: usize, order: Order, flow: bool) -> Vec<Option<usize>> {
+fn outputs(cout: usize, order: Order) -> Vec<Option<usize>> {
     let there = |o: usize, of: usize, channel: usize| (o < of).then_some(channel);
     match order {
-        Order::Same if flow || cout < 8 => (0..cout.next_multiple_of(8)).map(|o| there(o, cout, o)).collect(),
+        Order::Flow => (0..cout.next_multiple_of(8)).map(|o| there(o, cout, o)).collect(),
+        Order::Same if cout < 8 => (0..cout.next_multiple_of(8)).map(|o| there(o, cout, o)).collect(),
         Order::Same => (0..planes(cout) * 8).map(|o| there(o, cout, o)).collect(),
         Order::Shuffle => {
             let channels = cout / 4;
@@ -268,7 +271,7 @@ mod tests {
 
     #[test]
     fn shuffled_channels_are_a_permutation() {
-        let mut all: Vec<_> = outputs(256, Order::Shuffle, false).into_iter().flatten().collect();
+        let mut all: Vec<_> = outputs(256, Order::Shuffle).into_iter().flatten().collect();
         // Output row 0, plane 0, column 1, channel 3 is the checkpoint's channel 4 * 3 + 1.
         assert_eq!(all[8 + 3], 13);
         all.sort_unstable();
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn offsets_are_a_permutation() {
-        let all = outputs(432, Order::Offsets, false);
+        let all = outputs(432, Order::Offsets);
         assert_eq!(all.len(), 448);
         let mut all: Vec<_> = all.into_iter().flatten().collect();
         assert_eq!(all[48 + 2 * 5 + 1], 2 * (9 * 5 + 1) + 1); // tap 1, group 5, dx

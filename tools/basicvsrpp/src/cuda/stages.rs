@@ -64,7 +64,7 @@ impl Layers {
             )));
         }
         let groups = weights.branches[0].align.groups();
-        if groups != ops::GROUPS {
+        if !ops::GROUPS.is_multiple_of(groups) || !(2 * c).is_multiple_of(ops::GROUPS) {
             return Err(EngineError::Failed(format!("{groups} deformable groups: CUDA has {}", ops::GROUPS)));
         }
         let layer = |conv: &Conv, order, count| {
@@ -84,7 +84,8 @@ impl Layers {
         for branch in &weights.branches {
             let mut condition = features(c, 3);
             condition.extend((0..32).map(|i| (i < 4).then_some(3 * c + i)));
-            let convs = &branch.align.offset;
+            let align = branch.align.in_groups(ops::GROUPS);
+            let convs = &align.offset;
             let mut offset = Vec::new();
             for (i, conv) in convs.iter().enumerate() {
                 let order = if i + 1 == convs.len() { Order::Offsets } else { Order::Same };
@@ -94,7 +95,7 @@ impl Layers {
             let input = &branch.backbone.input;
             branches.push(BranchLayers {
                 offset,
-                deform: DeformLayer::new(gpu, kernels, &branch.align.deform)?,
+                deform: DeformLayer::new(gpu, kernels, &align.deform)?,
                 backbone: rest(&branch.backbone, layer(input, Order::Same, input.cin / c)?)?,
             });
         }
@@ -104,7 +105,7 @@ impl Layers {
                 let planes = conv.cin.div_ceil(8);
                 let unit = [4, 2, 1].into_iter().find(|u| planes.is_multiple_of(*u)).unwrap_or(1);
                 let inputs: Vec<_> = (0..planes * 8).map(|i| (i < conv.cin).then_some(i)).collect();
-                Layer::new(gpu, kernels, conv, Order::Same, unit, &inputs)
+                Layer::new(gpu, kernels, conv, Order::Flow, unit, &inputs)
             });
             spynet.push(convs.collect::<Result<_, EngineError>>()?);
         }
