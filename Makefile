@@ -189,8 +189,6 @@ bench: build ## each tool beside what it replaces, in one run
 bench-gpu: build ## the network beside PyTorch on this machine's GPU
 	cargo build --release --package basicvsrpp --examples
 	scripts/bench-gpu
-torture: ## seg-sink killed, starved and lied to, in full: twenty minutes
-	scripts/torture
 fuzz: ## the parsers of subs-retime, ten minutes each
 	scripts/fuzz
 man: ## read the system's manual page

@@ -27,10 +27,9 @@ fn small<'a>(source: &'a Path, out: &'a Path) -> Vec<(&'a str, &'a str)> {
     ]
 }
 
-/// The network itself, on the CPU.
-fn network() -> [(&'static str, &'static str); 5] {
-    let weights = clip::weights().to_str().unwrap();
-    [("ENGINE", ""), ("WEIGHTS", weights), ("DEVICE", "cpu"), ("WINDOW", "13"), ("OVERLAP", "1")]
+/// The built-in network itself, on the CPU.
+fn network() -> [(&'static str, &'static str); 2] {
+    [("ENGINE", ""), ("DEVICE", "cpu")]
 }
 
 /// `make OPTION` on a film, small and fast.

@@ -1,7 +1,6 @@
-//! Synthetic clips, and weights small enough to run them through the network in a test.
+//! Synthetic clips.
 
 use crate::{Ended, root};
-use basicvsrpp::formula;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -51,23 +50,6 @@ pub fn second() -> &'static Path {
         (folder, film)
     });
     &SECOND.1
-}
-
-/// A BasicVSR++ checkpoint of 16 channels and one block whose last layer is zero: the whole network runs on it, and
-/// what it makes of a picture is the network's bilinear base.
-pub fn checkpoint() -> Vec<u8> {
-    formula::safetensors(&formula::tensors_without_residue(16, 1), "without residue")
-}
-
-/// [`checkpoint`] in a file, written once a test process.
-pub fn weights() -> &'static Path {
-    static WEIGHTS: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
-        let folder = folder();
-        let path = folder.path().join("small.safetensors");
-        std::fs::write(&path, checkpoint()).unwrap();
-        (folder, path)
-    });
-    &WEIGHTS.1
 }
 
 /// The MD5 of every decoded frame of a film's video, by ffmpeg.
