@@ -258,7 +258,10 @@ fn verify_film_finds_what_is_wrong() {
         ended.stderr.replace(&format!("verify-film: {}: ", path(name).display()), "")
     };
     let late = wrong("late.mkv", "mkvmerge -q -o late.mkv --sync 2:40 --sync 3:30 good.mkv");
-    assert!(late.contains("sound 1: has a gap or an overlap of 0.040") && late.contains("subtitles 0: 0.030"), "{late}");
+    assert!(
+        late.contains("sound 1: has a gap or an overlap of 0.040") && late.contains("subtitles 0: 0.030"),
+        "{late}"
+    );
     let short = wrong(
         "short.mkv",
         "ffmpeg -v error -y -i good.mkv -map 0 -c copy -c:a flac -af atrim=end=1.9 short.mkv",
