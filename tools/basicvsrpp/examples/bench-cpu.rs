@@ -1,6 +1,7 @@
-//! Times the CPU engine stage by stage: `bench-cpu [WIDTHxHEIGHT] [FRAMES] [CHANNELS] [BLOCKS] [THREADS] [LEVEL]`.
+//! Times the CPU engine stage by stage: `bench-cpu [WIDTHxHEIGHT] [FRAMES] [MODEL] [THREADS] [LEVEL]`.
 //!
-//! Weights and frames come from formulas. LEVEL is one of those that the CPU has: avx512, avx2, portable.
+//! MODEL is `builtin`, a file, or `cCbB`: C channels, B blocks, weights from formulas. LEVEL is one of those that the
+//! CPU has: avx512, avx2, portable. The frames come from formulas.
 
 use basicvsrpp::{
     Branch, EngineError, Model, Precision, Settings,
@@ -102,11 +103,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let size = arg(0, "320x180");
     let (width, height) = size.split_once('x').ok_or("size: WIDTHxHEIGHT")?;
     let (width, height) = (width.parse()?, height.parse()?);
-    let (frames, channels, blocks) = (arg(1, "5").parse()?, arg(2, "64").parse()?, arg(3, "7").parse()?);
-    let threads = arg(4, "2").parse()?;
+    let (frames, model, threads) = (arg(1, "5").parse()?, arg(2, "c64b7"), arg(3, "2").parse()?);
     let level = Level::all()
         .into_iter()
-        .find(|level| args.get(5).is_none_or(|name| level.name() == name))
+        .find(|level| args.get(4).is_none_or(|name| level.name() == name))
         .ok_or("this CPU has no such level")?;
 
     let rgb24 = PixFmt::named("rgb24").ok_or("rgb24")?;
@@ -119,12 +119,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         threads,
         max_memory: None,
     };
-    let bytes = formula::safetensors(&formula::tensors(channels, blocks), "formula");
-    let model = Model::new(&Checkpoint::safetensors("formula", &bytes)?)?;
+    let sizes = model.strip_prefix('c').and_then(|sizes| sizes.split_once('b'));
+    let sizes = sizes.and_then(|(c, b)| Some((c.parse().ok()?, b.parse().ok()?)));
+    println!("{size}, {frames} frames, {model}, {threads} threads, {}", level.name());
+    let model = match sizes {
+        Some((channels, blocks)) => {
+            let bytes = formula::safetensors(&formula::tensors(channels, blocks), "formula");
+            Model::new(&Checkpoint::safetensors(&model, &bytes)?)?
+        }
+        None if model == "builtin" => Model::builtin()?,
+        None => Model::load(model.as_ref())?,
+    };
     let film: Vec<_> = (0..frames).map(|k| formula::frame(width, height, k)).collect();
     let inner = Fast::new(&model, &settings, Output::Wire(rgb24), level)?;
     let mut timed = Timed { inner, stages: BTreeMap::new() };
-    println!("{size}, {frames} frames, c{channels}b{blocks}, {threads} threads, {}", level.name());
     for round in 1..=2 {
         timed.stages.clear();
         let (start, before) = (Instant::now(), cores());
