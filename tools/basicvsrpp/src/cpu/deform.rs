@@ -103,6 +103,11 @@ impl Deform {
         }
     }
 
+    /// Bytes of the weights.
+    pub fn bytes(&self) -> u64 {
+        self.offsets.bytes() + (self.weights.len() * size_of::<f32>()) as u64
+    }
+
     /// Aligns two features, given their flows and what the last offset convolution works on.
     pub fn run(&self, level: Level, hidden: &[&Map], features: [&Map; 2], flows: [&Flow; 2], out: &mut Map) {
         let hidden: Vec<_> = hidden.iter().map(|map| map.view()).collect();

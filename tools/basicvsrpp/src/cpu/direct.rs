@@ -46,6 +46,11 @@ impl Direct {
         Self { k, stride, vectors: lanes / LANES, weights: weights.into(), bias: bias.into() }
     }
 
+    /// Bytes of the weights.
+    pub fn bytes(&self) -> u64 {
+        (self.weights.len() * size_of::<f32>()) as u64
+    }
+
     /// Output channels, padding included.
     pub fn channels(&self) -> usize {
         self.vectors * LANES

@@ -3,7 +3,7 @@
 use super::{
     deform::Deform,
     direct::{Direct, Narrow},
-    fast::Fast,
+    fast::{Fast, Feature},
     map::{MARGIN, Map, Pool, padded},
     plain::{self, Activation, Planes},
     sample::{self, Flow},
@@ -344,7 +344,7 @@ fn reconstruction() {
         let mut fast = Fast::new(&model, &settings, Output::Float, level).unwrap();
         let frame = fast.frame(&wire).unwrap();
         let pool = Pool::default();
-        let features = features.each_ref().map(|p| to_map(&pool, p, 16));
+        let features = features.each_ref().map(|p| Feature::Single(to_map(&pool, p, 16)));
         let mut have = Vec::new();
         // Twice, so that bands find what an earlier frame has left.
         for _ in 0..2 {

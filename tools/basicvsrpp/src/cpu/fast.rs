@@ -3,7 +3,8 @@
 use super::{
     deform::Deform,
     direct::{Direct, Narrow},
-    map::{Map, Pool, padded},
+    map::{Map, Pool, map_bytes, padded},
+    memory::Sizes,
     plain::{Activation, Planes},
     sample::{self, Bilinear, Flow},
     simd::Level,
@@ -11,12 +12,13 @@ use super::{
     winograd::{TILE, Winograd, in_order},
 };
 use crate::{
-    Branch, EngineError, Model, Settings, Weights,
+    Branch, EngineError, Model, Precision, Settings, Weights,
     network::{Backend, Earlier, Out},
     picture::{self, Output},
 };
+use half::{f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// Values of a pixel of an RGB map.
 const RGB: usize = 4;
@@ -24,6 +26,8 @@ const RGB: usize = 4;
 const FLOW_INPUT: usize = 8;
 /// Rows of the small picture that are enlarged together: the maps at full resolution are only as high as that asks.
 const BAND: usize = 16;
+/// Working memory of a thread, roughly: transformed tiles and offsets.
+const THREAD_BYTES: u64 = 3 << 20;
 
 /// The network with its weights as the kernels want them.
 #[derive(Debug)]
@@ -124,9 +128,57 @@ pub struct Fast {
     level: Level,
     workers: rayon::ThreadPool,
     maps: Pool,
+    /// Frames whose spatial features are kept until the last branch.
+    kept: usize,
     /// An enlarged picture: planes R, G, B.
     enlarged: Vec<f32>,
     wire: Vec<u8>,
+}
+
+impl Network {
+    /// Bytes of the weights.
+    fn bytes(&self) -> u64 {
+        let blocks = |blocks: &[[Winograd; 2]]| blocks.iter().flatten().map(Winograd::bytes).sum::<u64>();
+        let flow = self.spynet.iter().flat_map(|level| &level.convs).map(Direct::bytes).sum::<u64>();
+        let branch = |b: &Propagation| {
+            b.offset.iter().map(Winograd::bytes).sum::<u64>()
+                + b.deform.bytes()
+                + b.input.bytes()
+                + blocks(&b.blocks)
+        };
+        let tail = [&self.reconstruction.0, &self.upsample1, &self.upsample2, &self.conv_hr];
+        flow + self.feat_extract.0.bytes()
+            + blocks(&self.feat_extract.1)
+            + self.branches.iter().map(branch).sum::<u64>()
+            + blocks(&self.reconstruction.1)
+            + tail.into_iter().map(Winograd::bytes).sum::<u64>()
+    }
+}
+
+/// A feature as it waits for later branches.
+#[derive(Debug)]
+pub enum Feature {
+    /// As it was computed.
+    Single(Map),
+    /// Rounded to float16: rows of pixels, no margin.
+    Half(Vec<f16>),
+}
+
+/// A feature as kernels read it.
+enum Opened<'a> {
+    Kept(&'a Map),
+    Widened(Map),
+}
+
+impl Deref for Opened<'_> {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        match self {
+            Self::Kept(map) => map,
+            Self::Widened(map) => map,
+        }
+    }
 }
 
 /// One level of a frame's pyramid: normalised R, G, B.
@@ -164,13 +216,84 @@ impl Fast {
             level,
             workers,
             maps: Pool::default(),
+            kept: usize::MAX,
             enlarged: Vec::new(),
             wire: Vec::new(),
         })
     }
 
+    /// Sizes in memory.
+    pub fn sizes(&self) -> Sizes {
+        let Settings { width, height, threads, precision, .. } = self.settings;
+        let Network { spynet, reconstruction, upsample1, upsample2, conv_hr, .. } = &self.network;
+        let map = map_bytes(padded(self.channels), width, height);
+        let single = size_of::<f32>() as u64;
+        let pixels = (width * height) as u64;
+        let multiple = 1 << (spynet.len() - 1);
+        let (w, h) = (width.next_multiple_of(multiple), height.next_multiple_of(multiple));
+        // A pyramid has 4/3 of the pixels of its finest level.
+        let strides = spynet[0].convs.iter().map(Direct::channels).sum::<usize>() + padded(FLOW_INPUT);
+        let flows = map_bytes(strides, w, h) * 4 / 3;
+        let rows = |scale: usize| scale * (BAND + 2 * TILE);
+        let tail = map_bytes(upsample1.channels() / 4, 2 * width, rows(2))
+            + map_bytes(upsample2.channels() / 4, 4 * width, rows(4))
+            + map_bytes(conv_hr.channels(), 4 * width, rows(4));
+        let offsets = self.network.branches[0].offset.iter().map(Winograd::channels).max().unwrap_or(0);
+        // An alignment has two warped features, the flows, two maps between convolutions and its result; with float16
+        // the three features that it reads are there as maps as well. A reconstruction reads five.
+        let working = 4 * map
+            + 2 * map_bytes(offsets, width, height)
+            + 2 * map_bytes(reconstruction.0.channels(), width, height)
+            + if precision == Precision::Fp16 { 5 * map } else { 0 };
+        let enlarged = 16 * pixels * 3 * single + self.output.frame_bytes(4 * width, 4 * height) as u64;
+        let frame = map_bytes(RGB, width, height)
+            + 4 * pixels * single
+            + (w * h) as u64 * 4 / 3 * size_of::<[f32; 3]>() as u64;
+        let feature = match precision {
+            Precision::Fp32 => map,
+            Precision::Fp16 => map / 2,
+        };
+        let fixed = self.network.bytes() + flows + tail + working + enlarged + threads as u64 * THREAD_BYTES;
+        Sizes { fixed, frame, feature }
+    }
+
+    /// Keeps spatial features of the first `frames` frames of a sequence only.
+    pub fn keep(&mut self, frames: usize) {
+        self.kept = frames;
+    }
+
+    /// Bytes of the weights and of all maps that there are.
+    pub fn bytes(&self) -> u64 {
+        self.network.bytes() + self.maps.bytes()
+    }
+
+    /// Puts a finished feature away.
+    fn put_away(&self, map: Map) -> Feature {
+        if self.settings.precision == Precision::Fp32 {
+            return Feature::Single(map);
+        }
+        let row = map.width() * map.stride();
+        let mut half = vec![f16::ZERO; row * map.height()];
+        half.par_chunks_mut(row).enumerate().for_each(|(y, out)| out.convert_from_f32_slice(map.row(y)));
+        Feature::Half(half)
+    }
+
+    fn open<'a>(&self, feature: &'a Feature) -> Opened<'a> {
+        match feature {
+            Feature::Single(map) => Opened::Kept(map),
+            Feature::Half(half) => {
+                let mut map = self.map(self.channels);
+                let row = map.width() * map.stride();
+                let rows = map.rows_mut().into_par_iter().zip(half.par_chunks(row));
+                rows.for_each(|(out, half)| half.convert_to_f32_slice(out));
+                Opened::Widened(map)
+            }
+        }
+    }
+
     /// A feature as the plain stages have it: for comparisons.
-    pub fn feature_planes(&self, feature: &Map) -> Planes {
+    pub fn feature_planes(&self, feature: &Feature) -> Planes {
+        let feature = self.open(feature);
         let (height, width) = (feature.height(), feature.width());
         let mut planes = Planes::zeros(self.channels, height, width);
         for y in 0..height {
@@ -195,6 +318,29 @@ impl Fast {
 
     fn map(&self, channels: usize) -> Map {
         self.maps.map(padded(channels), self.settings.width, self.settings.height)
+    }
+
+    fn zeros(&self) -> Map {
+        let mut map = self.map(self.channels);
+        map.rows_mut().into_iter().for_each(|row| row.fill(0.0));
+        map
+    }
+
+    /// What the offsets depend on besides the spatial feature: both features warped, and both flows.
+    fn condition(&self, features: [&Map; 2], flows: [&Flow; 2]) -> [Map; 3] {
+        let mut condition = [self.map(self.channels), self.map(self.channels), self.map(4)];
+        let [first, second, both] = &mut condition;
+        sample::warp(self.level, features[0], flows[0], first);
+        sample::warp(self.level, features[1], flows[1], second);
+        let width = both.width();
+        both.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
+            for (x, out) in row.chunks_exact_mut(padded(4)).enumerate() {
+                let at = y * width + x;
+                out[..2].copy_from_slice(&flows[0].data[at]);
+                out[2..4].copy_from_slice(&flows[1].data[at]);
+            }
+        });
+        condition
     }
 
     /// A 3x3 convolution of the whole picture.
@@ -378,7 +524,7 @@ impl Band {
 
 impl Backend for Fast {
     type Frame = Map;
-    type Feature = Map;
+    type Feature = Feature;
     type Flow = Flow;
 
     fn frame(&mut self, wire: &bytes::Bytes) -> Result<Map, EngineError> {
@@ -409,92 +555,83 @@ impl Backend for Fast {
         Ok(self.workers.install(|| flow.compose(previous)))
     }
 
-    fn spatial(&mut self, frame: &Map) -> Result<Map, EngineError> {
+    fn spatial(&mut self, frame: &Map) -> Result<Feature, EngineError> {
         Ok(self.workers.install(|| {
             let (input, blocks) = &self.network.feat_extract;
             let mut x = self.map(input.channels());
             input.run(self.level, frame, ToMap { out: x.canvas(), act: Activation::Leaky, add: [None; 2] });
-            self.blocks(blocks, x, None)
+            self.put_away(self.blocks(blocks, x, None))
         }))
     }
 
     fn align(
         &mut self,
         branch: Branch,
-        spatial: &Map,
+        spatial: &Feature,
         earlier: &Earlier<'_, Self>,
-    ) -> Result<Map, EngineError> {
+    ) -> Result<Feature, EngineError> {
         let Propagation { offset, deform, .. } = &self.network.branches[branch as usize];
-        let none = match earlier.second {
-            Some(_) => None,
-            None => {
-                let mut zeros = self.maps.map(spatial.stride(), spatial.width(), spatial.height());
-                zeros.rows_mut().into_iter().for_each(|row| row.fill(0.0));
-                Some((zeros, Flow::zeros(spatial.width(), spatial.height())))
-            }
-        };
-        let second = earlier.second.or(none.as_ref().map(|(map, flow)| (map, flow)));
+        let none = earlier.second.is_none().then(|| {
+            let flow = Flow::zeros(self.settings.width, self.settings.height);
+            (Feature::Single(self.zeros()), flow)
+        });
+        let second = earlier.second.or(none.as_ref().map(|(feature, flow)| (feature, flow)));
         let Some((second, second_flow)) = second else { unreachable!("one of the two is there") };
-        let (first, first_flow) = (earlier.first, earlier.first_flow);
+        let (first, flows) = (earlier.first, [earlier.first_flow, second_flow]);
         Ok(self.workers.install(|| {
-            let mut hidden = [self.map(spatial.stride()), self.map(spatial.stride())];
-            sample::warp(self.level, first, first_flow, &mut hidden[0]);
-            sample::warp(self.level, second, second_flow, &mut hidden[1]);
-            let mut flows = self.map(4);
-            let width = flows.width();
-            flows.rows_mut().into_par_iter().enumerate().for_each(|(y, row)| {
-                for (x, out) in row.chunks_exact_mut(padded(4)).enumerate() {
-                    let at = y * width + x;
-                    out[..2].copy_from_slice(&first_flow.data[at]);
-                    out[2..4].copy_from_slice(&second_flow.data[at]);
-                    out[4..].fill(0.0);
-                }
-            });
-            let mut out = self.map(spatial.stride());
-            let Some((conv, more)) = offset.split_first() else {
-                let condition = [&hidden[0], spatial, &hidden[1], &flows];
-                deform.run(self.level, &condition, [first, second], [first_flow, second_flow], &mut out);
-                return out;
-            };
-            let mut x =
-                self.conv(conv, &[&hidden[0], spatial, &hidden[1], &flows], Activation::Leaky, [None; 2]);
-            for conv in more {
-                x = self.conv(conv, &[&x], Activation::Leaky, [None; 2]);
+            let (spatial, first, second) = (self.open(spatial), self.open(first), self.open(second));
+            let features = [&*first, &*second];
+            let mut out = self.map(self.channels);
+            let condition = self.condition(features, flows);
+            let mut parts = vec![&condition[0], &*spatial, &condition[1], &condition[2]];
+            let mut hidden;
+            for conv in offset {
+                hidden = self.conv(conv, &parts, Activation::Leaky, [None; 2]);
+                parts = vec![&hidden];
             }
-            deform.run(self.level, &[&x], [first, second], [first_flow, second_flow], &mut out);
-            out
+            deform.run(self.level, &parts, features, flows, &mut out);
+            Feature::Single(out)
         }))
     }
 
-    fn refine(&mut self, branch: Branch, found: &[&Map], aligned: Option<Map>) -> Result<Map, EngineError> {
+    fn refine(
+        &mut self,
+        branch: Branch,
+        found: &[&Feature],
+        aligned: Option<Feature>,
+    ) -> Result<Feature, EngineError> {
         let Propagation { input, blocks, .. } = &self.network.branches[branch as usize];
-        let aligned = aligned.unwrap_or_else(|| {
-            let mut zeros = self.map(input.channels());
-            zeros.rows_mut().into_iter().for_each(|row| row.fill(0.0));
-            zeros
-        });
+        let aligned = aligned.unwrap_or_else(|| Feature::Single(self.zeros()));
         Ok(self.workers.install(|| {
-            let mut parts = found.to_vec();
-            parts.push(&aligned);
-            let add = blocks.is_empty().then_some(&aligned);
+            let found: Vec<_> = found.iter().map(|feature| self.open(feature)).collect();
+            let aligned = self.open(&aligned);
+            let parts: Vec<&Map> = found.iter().chain([&aligned]).map(|feature| &**feature).collect();
+            let add = blocks.is_empty().then_some(&*aligned);
             let x = self.conv(input, &parts, Activation::Leaky, [add, None]);
-            self.blocks(blocks, x, Some(&aligned))
+            self.put_away(self.blocks(blocks, x, Some(&aligned)))
         }))
     }
 
     fn reconstruct(
         &mut self,
         frame: &Map,
-        features: [&Map; 5],
+        features: [&Feature; 5],
         out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
         let Settings { width, height, .. } = self.settings;
         let mut enlarged = std::mem::take(&mut self.enlarged);
         enlarged.resize(3 * 16 * width * height, 0.0);
         self.wire.resize(self.output.frame_bytes(4 * width, 4 * height), 0);
-        self.workers.install(|| self.enlarge(frame, features, &mut enlarged));
+        self.workers.install(|| {
+            let features = features.map(|feature| self.open(feature));
+            self.enlarge(frame, features.each_ref().map(|feature| &**feature), &mut enlarged);
+        });
         picture::pack(self.output, &enlarged, &mut self.wire);
         self.enlarged = enlarged;
         Ok(out(&self.wire)?)
+    }
+
+    fn keep_spatial(&self, frame: usize) -> bool {
+        frame < self.kept
     }
 }

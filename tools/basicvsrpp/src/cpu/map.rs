@@ -8,7 +8,10 @@ use super::{buffer::Buffer, simd::LANES};
 use std::{
     collections::HashMap,
     marker::PhantomData,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Pixels of zeros around a map: three for 7x7 kernels; four where blocks of 4x4 pixels overhang the picture's end.
@@ -19,9 +22,17 @@ pub const fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
-/// Buffers that are free again, by size in values. They come back with their margins still zero.
+/// Bytes of a map.
+pub fn map_bytes(stride: usize, width: usize, height: usize) -> u64 {
+    (Shape { stride, width, capacity: height }.values() * size_of::<f32>()) as u64
+}
+
+/// The memory of maps. Buffers that are free again wait here, by shape; they come back with their margins still zero.
 #[derive(Clone, Debug, Default)]
-pub struct Pool(Arc<Mutex<HashMap<Shape, Vec<Buffer>>>>);
+pub struct Pool {
+    free: Arc<Mutex<HashMap<Shape, Vec<Buffer>>>>,
+    bytes: Arc<AtomicU64>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Shape {
@@ -30,15 +41,27 @@ struct Shape {
     capacity: usize,
 }
 
+impl Shape {
+    /// Values of a buffer: margins, and a vector more for kernels that read whole vectors of fewer channels.
+    fn values(self) -> usize {
+        let pixels = (self.capacity + 2 * MARGIN) * (self.width + MARGIN) + MARGIN;
+        pixels * self.stride + LANES
+    }
+}
+
 impl Pool {
+    /// Bytes of all maps, in use or free.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// A map of `height` rows of `width` pixels of `stride` values. What is inside the margin is undefined.
     pub fn map(&self, stride: usize, width: usize, height: usize) -> Map {
         let shape = Shape { stride, width, capacity: height };
-        let free = self.0.lock().ok().and_then(|mut free| free.get_mut(&shape).and_then(Vec::pop));
+        let free = self.free.lock().ok().and_then(|mut free| free.get_mut(&shape).and_then(Vec::pop));
         let data = free.unwrap_or_else(|| {
-            let pixels = (height + 2 * MARGIN) * (width + MARGIN) + MARGIN;
-            // A vector more for kernels that read whole vectors of fewer channels.
-            Buffer::zeros(pixels * stride + LANES)
+            self.bytes.fetch_add(map_bytes(stride, width, height), Ordering::Relaxed);
+            Buffer::zeros(shape.values())
         });
         Map { shape, height, top: 0, data, home: self.clone() }
     }
@@ -56,7 +79,7 @@ pub struct Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        if let Ok(mut free) = self.home.0.lock() {
+        if let Ok(mut free) = self.home.free.lock() {
             free.entry(self.shape).or_default().push(std::mem::take(&mut self.data));
         }
     }

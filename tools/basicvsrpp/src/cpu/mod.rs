@@ -6,6 +6,7 @@ mod direct;
 pub mod fast;
 mod gemm;
 mod map;
+mod memory;
 pub mod plain;
 mod sample;
 pub mod simd;
@@ -16,7 +17,7 @@ mod winograd;
 mod equal_to_plain;
 
 use crate::{
-    Engine, EngineError, Model, Precision, Settings,
+    Engine, EngineError, Model, Settings,
     network::{self, Out},
     picture::Output,
 };
@@ -25,10 +26,14 @@ use fast::Fast;
 use simd::Level;
 use std::ops::Range;
 
-/// Runs the network on the CPU, in float32.
+pub use memory::Plan;
+
+/// Runs the network on the CPU. It computes in float32; [`Precision::Fp16`](crate::Precision::Fp16) halves the memory
+/// of features that wait for later branches.
 #[derive(Debug)]
 pub struct CpuEngine {
     stages: Fast,
+    limit: Option<u64>,
 }
 
 impl CpuEngine {
@@ -40,10 +45,17 @@ impl CpuEngine {
     /// The same with another output than `Settings::out_fmt`.
     pub fn with_output(model: &Model, settings: &Settings, output: Output) -> Result<Self, EngineError> {
         settings.check()?;
-        if settings.precision != Precision::Fp32 {
-            return Err(EngineError::Failed("fp16: the CPU computes in fp32".into()));
-        }
-        Ok(Self { stages: Fast::new(model, settings, output, Level::best())? })
+        let stages = Fast::new(model, settings, output, Level::best())?;
+        Ok(Self { stages, limit: settings.max_memory })
+    }
+
+    /// What a sequence of so many frames will need.
+    pub fn plan(&self, frames: usize) -> Plan {
+        let sizes = self.stages.sizes();
+        // What the engine has by now is not available any more, and will be used again.
+        let held = self.stages.bytes();
+        let available = memory::available().saturating_add(held);
+        Plan::new(&sizes, frames, self.limit.unwrap_or(u64::MAX).min(available))
     }
 }
 
@@ -54,6 +66,17 @@ impl Engine for CpuEngine {
         emit: Range<usize>,
         out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
+        let Plan { bytes, available, kept } = self.plan(frames.len());
+        if bytes > available {
+            let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+            return Err(EngineError::Failed(format!(
+                "a sequence of {} frames needs {:.2} GB of memory, {:.2} GB are available",
+                frames.len(),
+                gigabytes(bytes),
+                gigabytes(available)
+            )));
+        }
+        self.stages.keep(kept);
         network::enlarge(&mut self.stages, frames, emit, out)
     }
 }

@@ -113,6 +113,11 @@ impl Winograd {
         self.vectors
     }
 
+    /// Bytes of the weights.
+    pub fn bytes(&self) -> u64 {
+        (self.weights.len() * size_of::<f32>()) as u64
+    }
+
     /// Output channels, padding included.
     pub fn channels(&self) -> usize {
         self.vectors * LANES

@@ -8,7 +8,7 @@ use basicvsrpp::{
     Branch, Engine, Model, Precision, Settings,
     checkpoint::Checkpoint,
     cpu::{
-        CpuEngine,
+        CpuEngine, Plan,
         fast::Fast,
         plain::{self, Plain, Planes},
         simd::Level,
@@ -89,7 +89,8 @@ impl Case {
     }
 
     /// Runs a backend on the case with unclipped output and compares the output, and the stages where they are stored.
-    fn check<B: Readable>(&self, backend: B) -> Recording<B> {
+    /// `arithmetic`: whose tolerances hold.
+    fn check<B: Readable>(&self, backend: B, arithmetic: &str) -> Recording<B> {
         let mut recording = Recording::new(backend);
         let (w, h) = (4 * self.number("width"), 4 * self.number("height"));
         let frames = self.frames();
@@ -101,7 +102,7 @@ impl Case {
         .unwrap();
 
         let all = manifest();
-        let limit = |name: &str| all["tolerances"]["fp32"][name].as_f64().unwrap();
+        let limit = |name: &str| all["tolerances"][arithmetic][name].as_f64().unwrap();
         let within = |what: &str, have: &[&Planes], limit: f64| {
             let found = self.compare(what, have);
             println!(
@@ -113,7 +114,7 @@ impl Case {
             assert!(found.max_abs <= limit, "{what}: {found:?}");
             found
         };
-        if self.0["expected"].as_array().unwrap().len() > 1 {
+        if arithmetic == "fp32" && self.0["expected"].as_array().unwrap().len() > 1 {
             within("flow_backward", &recording.flows[0].iter().collect::<Vec<_>>(), limit("flow_max_abs"));
             within("flow_forward", &recording.flows[1].iter().collect::<Vec<_>>(), limit("flow_max_abs"));
             // Frames are first visited from the last on.
@@ -146,9 +147,9 @@ impl Case {
         recording
     }
 
-    fn check_fast(&self, level: Level) {
+    fn check_fast(&self, level: Level) -> Fast {
         println!("{}", level.name());
-        self.check(Fast::new(&self.model(), &self.settings(), Output::Float, level).unwrap());
+        self.check(Fast::new(&self.model(), &self.settings(), Output::Float, level).unwrap(), "fp32").inner
     }
 }
 
@@ -186,7 +187,7 @@ fn plain_stages() {
     let case = Case::named("c16b1-72x64-t4");
     let Model { weights, .. } = &case.model();
     let Settings { width, height, in_fmt: input, .. } = case.settings();
-    let recording = case.check(Plain { weights, width, height, input, output: Output::Float });
+    let recording = case.check(Plain { weights, width, height, input, output: Output::Float }, "fp32");
 
     let align = &weights.branches[Branch::Backward1 as usize].align;
     let visited = &recording.features[Branch::Backward1 as usize];
@@ -220,7 +221,50 @@ fn two_frames_three_channels_in_a_group_at_every_level() {
 
 #[test]
 fn published_size() {
-    Case::named("c64b7-64x64-t3").check_fast(Level::best());
+    let fast = Case::named("c64b7-64x64-t3").check_fast(Level::best());
+    let planned = Plan::new(&fast.sizes(), 3, u64::MAX).bytes;
+    let used = fast.bytes();
+    // The plan has the threads' working memory and the enlarged frame as well.
+    assert!(used <= planned && planned <= used * 5 / 4, "{used} bytes used of {planned} planned");
+}
+
+#[test]
+fn half_precision() {
+    let case = Case::named("c16b1-69x67-t3");
+    let settings = Settings { precision: Precision::Fp16, ..case.settings() };
+    let fast = |settings| Fast::new(&case.model(), settings, Output::Float, Level::best()).unwrap();
+    let half = fast(&settings);
+    let (single, less) = (fast(&case.settings()).sizes().feature, half.sizes().feature);
+    assert_eq!(less, single / 2);
+    case.check(half, "half");
+}
+
+#[test]
+fn memory_is_bounded() {
+    let case = Case::named("c16b1-69x67-t3");
+    let (model, frames) = (case.model(), case.frames());
+    let engine = |max_memory| CpuEngine::new(&model, &Settings { max_memory, ..case.settings() }).unwrap();
+    let run = |mut engine: CpuEngine| {
+        let mut all = Vec::new();
+        let result = engine.enlarge(&frames, 0..3, &mut |frame| {
+            all.extend_from_slice(frame);
+            Ok(())
+        });
+        result.map(|()| all).map_err(|e| e.to_string())
+    };
+    let whole = engine(None).plan(3);
+    assert_eq!(whole.kept, 3);
+    let tight = engine(Some(whole.bytes - 1));
+    assert_eq!(tight.plan(3).kept, 2);
+    assert!(
+        run(tight).unwrap() == run(engine(None)).unwrap(),
+        "a spatial feature computed twice is the same"
+    );
+    let least = engine(Some(1)).plan(3).bytes as f64 / 1e9;
+    assert_eq!(
+        run(engine(Some(20_000_000))).unwrap_err(),
+        format!("a sequence of 3 frames needs {least:.2} GB of memory, 0.02 GB are available")
+    );
 }
 
 /// The bytes are those of the sequence: threads, the frames asked for, and what the engine has done before do not show.
