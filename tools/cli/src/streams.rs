@@ -174,10 +174,16 @@ impl<'a> Output<'a> {
         Ok(Self { sink: Sink::Here(writer), session, bytes: 0 })
     }
 
-    /// Begins the stream; a thread writes one frame while the next is made. [`Output::finish`] must end it.
-    pub fn begin_behind(session: &'a Session, container: Container, format: &VideoFormat) -> Result<Self> {
+    /// Begins the stream; a thread writes while further frames are made, of which `backlog` may wait for it.
+    /// [`Output::finish`] must end it.
+    pub fn begin_behind(
+        session: &'a Session,
+        container: Container,
+        format: &VideoFormat,
+        backlog: usize,
+    ) -> Result<Self> {
         let mut writer = Self::header(container, format)?;
-        let (full, to_write) = sync_channel::<Vec<u8>>(1);
+        let (full, to_write) = sync_channel::<Vec<u8>>(backlog);
         let (done, written) = channel();
         thread("write", move || {
             for frame in to_write {
@@ -204,7 +210,12 @@ impl<'a> Output<'a> {
             self.count(bytes);
             return Ok(());
         }
-        self.pass(&mut frame.to_vec())
+        self.collect(false)?;
+        let Sink::Behind { spare, .. } = &mut self.sink else { return Ok(()) };
+        let mut copy = spare.pop().unwrap_or_default();
+        copy.clear();
+        copy.extend_from_slice(frame);
+        self.send(copy)
     }
 
     /// Writes one whole frame and leaves another buffer in its place, of the same length and with anything in it.
@@ -213,10 +224,15 @@ impl<'a> Output<'a> {
             return self.write(frame);
         }
         self.collect(false)?;
-        let Sink::Behind { full: Some(full), spare, .. } = &mut self.sink else { return Ok(()) };
+        let Sink::Behind { spare, .. } = &mut self.sink else { return Ok(()) };
         let next = spare.pop().unwrap_or_else(|| vec![0; frame.len()]);
+        self.send(std::mem::replace(frame, next))
+    }
+
+    fn send(&mut self, frame: Vec<u8>) -> Result<()> {
+        let Sink::Behind { full: Some(full), .. } = &self.sink else { return Ok(()) };
         // Refused only after an error, which is then waiting to be collected.
-        if full.send(std::mem::replace(frame, next)).is_err() { self.collect(true) } else { Ok(()) }
+        if full.send(frame).is_err() { self.collect(true) } else { Ok(()) }
     }
 
     /// Waits until everything is written.

@@ -1,13 +1,14 @@
 //! Frames through windows, in order: one thread reads and cuts, one thread for each engine computes and, when it is
 //! its window's turn, writes.
 //!
-//! Nothing is ever held beyond the window being computed by each engine and the one being gathered: an engine takes
-//! the next window straight from the reader's hand, and a window's frames leave as they are computed.
+//! Nothing is ever held beyond the window being computed by each engine, the one being gathered, and as many enlarged
+//! frames as the engines give faster than they can be written: an engine takes the next window straight from the
+//! reader's hand, and a window's frames leave as they are computed.
 
 use crate::{
     args::{Args, Switch},
     cut::Signature,
-    engines,
+    engines::{self, Engines},
     window::{Frame, Schedule, Window},
 };
 use basicvsrpp::{Engine, EngineError};
@@ -42,7 +43,7 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
         }
     }
     settings(args, session, &input);
-    let engines = engines::build(args, session, &format, out_fmt)?;
+    let Engines { engines, backlog } = engines::build(args, session, &format, out_fmt)?;
     let mut enlarged = format.clone();
     enlarged.width *= engines::SCALE;
     enlarged.height *= engines::SCALE;
@@ -53,7 +54,7 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
         session.expect((args.first_frame + frames).saturating_sub(emit.start));
     }
     let container = args.output.container(input.container(), out_fmt);
-    let output = Output::begin(session, container, &enlarged)?;
+    let output = Output::begin_behind(session, container, &enlarged, backlog)?;
     through(args, input, output, engines)
 }
 
@@ -134,7 +135,8 @@ fn through(args: &Args, input: Input<'_>, output: Output<'_>, engines: Vec<Box<d
         read(args, input, send, &line)
     });
     let state = line.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    state.failure.map_or(ending, Err)
+    state.failure.map_or(ending, Err)?;
+    state.output.finish()
 }
 
 /// Reads to the end, or until all that is wanted was handed out.
