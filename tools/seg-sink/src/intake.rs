@@ -136,6 +136,7 @@ impl<'j> Job<'j> {
                 at += 1;
                 continue;
             }
+            self.wait_for_finishers()?;
             let mut fed = self.feed_one(reader, &mut frame, at)?;
             at += fed.frames;
             let ended = match std::mem::replace(&mut fed.close, Close::Full) {
@@ -407,6 +408,24 @@ impl<'j> Job<'j> {
             Some(()) => Ok(()),
             None => self.stalled(part, bound, grow),
         }
+    }
+
+    /// Waits while more segments are being finished than `--jobs` says: where the final command is the slowest stage,
+    /// mezzanines would pile up.
+    fn wait_for_finishers(&self) -> Result<()> {
+        let behind = || self.args.mezz.is_some() && self.under_way.load(SeqCst) > usize::from(self.args.jobs);
+        if !behind() {
+            return Ok(());
+        }
+        self.events
+            .say("stalled", json!({ "segments": self.under_way.load(SeqCst), "jobs": self.args.jobs }))?;
+        while behind() {
+            if self.control.stop() != Stop::No {
+                return Err(self.stopped());
+            }
+            self.disk.wait();
+        }
+        self.events.say("flowing", json!({}))
     }
 
     /// Takes no more frames until `ready` gives something; fails when nothing is under way that could help.

@@ -53,6 +53,24 @@ fn the_pipe_stalls_and_flows_again() {
     assert_eq!(job.film().len(), 60 * LARGE_FRAME);
 }
 
+/// Without `--max-disk` too: a final command slower than the input leaves one mezzanine being written beside those that
+/// the final commands read.
+#[test]
+fn mezzanines_do_not_pile_up() {
+    let job = Job::new();
+    let mut command = job.bare();
+    command.args(LARGE).args(["-o", "film.mkv", "--segment", "10f", "--mezz", FFV1]);
+    let slow = "ls job/mezz/*.mkv | wc -l >>seen; sleep 0.3; ffmpeg -v error -i $0 -c:v ffv1 $1";
+    command.arg("--final").arg(format!("sh -c '{slow}' {{in}} {{out}}"));
+    let run = job::ended(start(command, &large(60))).ok();
+    assert_eq!(run.event("stalled").unwrap()["jobs"], 1);
+    let seen = std::fs::read_to_string(job.path("seen")).unwrap();
+    assert_eq!(seen.lines().count(), 6);
+    // Two whole ones at most; a third is still a part.
+    assert!(seen.lines().all(|n| n.trim().parse::<u32>().unwrap() <= 2), "{seen}");
+    assert_eq!(job.film().len(), 60 * LARGE_FRAME);
+}
+
 #[test]
 fn a_limit_that_cannot_be_kept_fails_with_the_numbers() {
     let job = Job::new();

@@ -71,12 +71,7 @@ pub struct Engines {
 }
 
 /// Builds one engine for each device that was asked for. Everything that can fail fails here, before the first frame.
-pub fn build(
-    args: &Args,
-    session: &Session,
-    input: &VideoFormat,
-    out_fmt: PixFmt,
-) -> Result<Engines> {
+pub fn build(args: &Args, session: &Session, input: &VideoFormat, out_fmt: PixFmt) -> Result<Engines> {
     let (width, height) = (input.width, input.height);
     if let Some(command) = &args.engine {
         session.setting("engine", command.as_str());
