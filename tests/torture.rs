@@ -560,7 +560,7 @@ fn bounded_disk(seed: u64, count: u64) {
             fs::read_dir(path).into_iter().flatten().flatten().map(|e| bytes_below(&e.path())).sum::<u64>();
         meta.len().max(meta.blocks() * 512) + within
     }
-    const LIMIT: u64 = 260_000;
+    const LIMIT: u64 = 400_000;
     let mut chance = Chance(seed);
     let mut kills = 0;
     while kills < count {

