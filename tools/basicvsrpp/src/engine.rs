@@ -1,5 +1,6 @@
 //! What every engine does: enlarge one sequence of frames.
 
+use crate::Weights;
 use bytes::Bytes;
 use rawstream::PixFmt;
 use std::{io, ops::Range};
@@ -16,9 +17,9 @@ pub enum Precision {
 /// What an engine is built for; it never changes over the life of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Width of the input frames in pixels; 64 or more for the x4 network.
+    /// Width of the input frames in pixels: 64 or more; for a network that keeps the size a multiple of 4, 256 or more.
     pub width: usize,
-    /// Height of the input frames in pixels; 64 or more for the x4 network.
+    /// Height of the input frames in pixels, likewise.
     pub height: usize,
     /// Pixel format of the frames that go in: any RGB format of `rawstream`.
     pub in_fmt: PixFmt,
@@ -33,16 +34,22 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The smallest width and height that the network takes.
+    /// The smallest width and height of a feature.
     pub const MIN_SIDE: usize = 64;
 
-    /// What is asked of every engine alike: size, formats, threads.
-    pub fn check(&self) -> Result<(), EngineError> {
+    /// What every engine asks alike before it runs a network: size, formats, threads.
+    pub fn check(&self, weights: &Weights) -> Result<(), EngineError> {
         let Self { width, height, in_fmt, out_fmt, threads, .. } = *self;
-        let least = Self::MIN_SIDE;
+        let pixels = weights.pixels();
+        let least = pixels * Self::MIN_SIDE;
         if width < least || height < least {
             return Err(EngineError::Failed(format!(
                 "frames of {width}x{height}: the network takes {least}x{least} and larger"
+            )));
+        }
+        if !width.is_multiple_of(pixels) || !height.is_multiple_of(pixels) {
+            return Err(EngineError::Failed(format!(
+                "frames of {width}x{height}: the network takes multiples of {pixels}"
             )));
         }
         for fmt in [in_fmt, out_fmt] {
@@ -72,6 +79,11 @@ pub enum EngineError {
 
 /// Runs the network on sequences, one after another. Nothing is carried from one sequence to the next.
 pub trait Engine: Send {
+    /// Output pixels for one input pixel, across and down: 4, or 1 where the network keeps the size.
+    fn scale(&self) -> usize {
+        Weights::SCALE
+    }
+
     /// Enlarges `frames`, a whole sequence in film order, each one frame in wire order in `Settings::in_fmt`.
     ///
     /// `out` is called once for every frame in `emit` (indices into `frames`), in order, with the enlarged frame

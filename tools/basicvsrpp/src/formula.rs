@@ -23,6 +23,15 @@ fn random(seed: u64, i: u64) -> u64 {
 /// The tensors of a network with `c` channels and `b` residual blocks in each branch, under the names of the published
 /// checkpoints, in their order.
 pub fn tensors(c: usize, b: usize) -> Vec<(String, Tensor)> {
+    network(c, b, false)
+}
+
+/// The tensors of a network that keeps the input's size: two strided convolutions come before the feature extractor.
+pub fn tensors_keeping_size(c: usize, b: usize) -> Vec<(String, Tensor)> {
+    network(c, b, true)
+}
+
+fn network(c: usize, b: usize, keeps_size: bool) -> Vec<(String, Tensor)> {
     let mut all = Vec::new();
     let constant = |data: [f32; 3]| Tensor { shape: vec![1, 3, 1, 1], data: data.to_vec() };
     all.push(("spynet.mean".to_owned(), constant([0.485, 0.456, 0.406])));
@@ -46,7 +55,13 @@ pub fn tensors(c: usize, b: usize) -> Vec<(String, Tensor)> {
             conv(format!("{name}.main.2.{j}.conv2"), c, c, 3);
         }
     };
-    blocks(&mut conv, "feat_extract", 3, 5);
+    if keeps_size {
+        conv("feat_extract.0".into(), 3, c, 3);
+        conv("feat_extract.2".into(), c, c, 3);
+        blocks(&mut conv, "feat_extract.4", c, 5);
+    } else {
+        blocks(&mut conv, "feat_extract", 3, 5);
+    }
     let branches = crate::Branch::ALL.map(crate::Branch::name);
     for branch in branches {
         conv(format!("deform_align.{branch}"), 2 * c, c, 3);
@@ -104,7 +119,7 @@ fn spread(name: &str, channel: usize) -> (f64, f64) {
         return if rest.ends_with(".4.conv") { (2.5 * octave, 0.5 * octave) } else { (1.375, 0.125) };
     }
     match name {
-        "feat_extract.main.0" => (4.0, 0.125),
+        "feat_extract.main.0" | "feat_extract.0" => (4.0, 0.125),
         "conv_last" => (0.046875, 0.015625),
         _ if name.ends_with(".conv2") => (0.375, 0.0625),
         _ if name.ends_with(".conv_offset.6") && channel < 288 => (0.1875, 0.125),

@@ -38,7 +38,7 @@ impl Model {
             "container": checkpoint.container,
             "bytes": checkpoint.bytes,
             "network": "BasicVSR++",
-            "scale": Weights::SCALE,
+            "scale": weights.scale(),
             "mid_channels": weights.mid_channels,
             "num_blocks": weights.num_blocks(),
             "deform_groups": weights.branches[0].align.groups(),

@@ -29,7 +29,7 @@ impl Branch {
     }
 }
 
-/// A convolution with bias, stride 1, padded with zeros so that the size stays.
+/// A convolution with bias, padded with zeros by half its side; of stride 1 unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// Input channels.
@@ -125,7 +125,11 @@ pub struct Weights {
     pub mid_channels: usize,
     /// The flow network.
     pub spynet: Spynet,
-    /// Spatial features, from RGB.
+    /// Convolutions of stride 2, each with a leaky ReLU, that come before `feat_extract` in networks that keep the
+    /// input's size (deblurring, denoising, decompression): two, so that all the rest works at a quarter of it. None in
+    /// networks that enlarge.
+    pub strided: Vec<Conv>,
+    /// Spatial features: from RGB, or from what the strided convolutions give.
     pub feat_extract: Blocks,
     /// The branches, by `Branch as usize`.
     pub branches: [Propagation; 4],
@@ -142,8 +146,18 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Output pixels for one input pixel, across and down.
+    /// Output pixels for one pixel of a feature, across and down.
     pub const SCALE: usize = 4;
+
+    /// Input pixels for one pixel of a feature, across and down: 1, or 4 in networks that keep the size.
+    pub fn pixels(&self) -> usize {
+        1 << self.strided.len()
+    }
+
+    /// Output pixels for one input pixel, across and down: 4, or 1 in networks that keep the size.
+    pub fn scale(&self) -> usize {
+        Self::SCALE / self.pixels()
+    }
 
     /// Types and checks the tensors of a checkpoint; what is missing, left over or of the wrong shape is named.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
@@ -154,12 +168,7 @@ impl Weights {
     /// The same from bare tensors, named as in the published checkpoints without `generator.`.
     pub fn from_tensors(tensors: BTreeMap<String, Tensor>) -> Result<Self, String> {
         let mut rest = Tensors(tensors);
-        if rest.0.contains_key("feat_extract.4.main.0.weight") {
-            return Err(
-                "the network keeps the input's size (is_low_res_input=False): not supported yet".into()
-            );
-        }
-        let feat_extract = rest.blocks("feat_extract", 3, None)?;
+        let (strided, feat_extract) = rest.extraction()?;
         let c = feat_extract.input.cout;
         let spynet = rest.spynet()?;
         let mut branches = Vec::new();
@@ -184,6 +193,7 @@ impl Weights {
         Ok(Self {
             mid_channels: c,
             spynet,
+            strided,
             feat_extract,
             branches,
             reconstruction,
@@ -255,6 +265,18 @@ impl Tensors {
             ]);
         }
         Ok(Blocks { input, blocks })
+    }
+
+    /// The feature extractor. Networks that keep the size have it as layer 4 of a sequence that begins with two strided
+    /// convolutions; the odd numbers are the activations.
+    fn extraction(&mut self) -> Result<(Vec<Conv>, Blocks), String> {
+        if !self.any("feat_extract.4.") {
+            return Ok((Vec::new(), self.blocks("feat_extract", 3, None)?));
+        }
+        let first = self.conv("feat_extract.0", None, 3, Some(3))?;
+        let second = self.conv("feat_extract.2", None, first.cout, Some(3))?;
+        let blocks = self.blocks("feat_extract.4", second.cout, None)?;
+        Ok((vec![first, second], blocks))
     }
 
     fn align(&mut self, name: &str, c: usize) -> Result<Align, String> {

@@ -111,7 +111,7 @@ impl Deform {
     /// Aligns two features, given their flows and what the last offset convolution works on.
     pub fn run(&self, level: Level, hidden: &[&Map], features: [&Map; 2], flows: [&Flow; 2], out: &mut Map) {
         let hidden: Vec<_> = hidden.iter().map(|map| map.view()).collect();
-        let grid = Grid::new(&hidden, 0..out.height());
+        let grid = self.offsets.grid(&hidden, 0..out.height());
         let out = out.canvas();
         let features = features.map(|map| map.view());
         for view in features {
@@ -164,6 +164,10 @@ unsafe impl Send for ToScratch {}
 unsafe impl Sync for ToScratch {}
 
 impl Sink for ToScratch {
+    fn takes(&self, _width: usize, _rows: &Range<usize>, vectors: usize) -> bool {
+        vectors * LANES == self.size
+    }
+
     #[inline(always)]
     unsafe fn put<S: Simd>(&self, s: S, x: usize, y: usize, tile: usize, vector: usize, v: S::V) {
         let pixel = tile * PIXELS + y % TILE * TILE + x % TILE;

@@ -4,7 +4,7 @@
 use super::{
     buffer::Buffer,
     gemm::{self, Tile},
-    map::{Map, View, padded},
+    map::{MARGIN, Map, View, padded},
     simd::{Kernel, LANES, Level, Simd},
     sink::Sink,
 };
@@ -18,6 +18,8 @@ use rayon::prelude::*;
 #[derive(Debug)]
 pub struct Direct {
     k: usize,
+    /// Input pixels from one output pixel to the next, across and down.
+    step: usize,
     /// Values of an input pixel, padding included.
     stride: usize,
     vectors: usize,
@@ -28,8 +30,8 @@ pub struct Direct {
 }
 
 impl Direct {
-    /// Prepares `conv` for maps of `stride` values a pixel.
-    pub fn new(conv: &Conv, stride: usize) -> Self {
+    /// Prepares `conv` for maps of `stride` values a pixel, every `step`th of which has an output.
+    pub fn new(conv: &Conv, stride: usize, step: usize) -> Self {
         let (k, lanes) = (conv.k, padded(conv.cout));
         let mut weights = Vec::with_capacity(lanes * k * k * stride);
         for first in (0..lanes).step_by(LANES) {
@@ -43,7 +45,7 @@ impl Direct {
             }
         }
         let bias: Vec<_> = (0..lanes).map(|o| conv.bias.get(o).copied().unwrap_or(0.0)).collect();
-        Self { k, stride, vectors: lanes / LANES, weights: weights.into(), bias: bias.into() }
+        Self { k, step, stride, vectors: lanes / LANES, weights: weights.into(), bias: bias.into() }
     }
 
     /// Bytes of the weights.
@@ -56,11 +58,18 @@ impl Direct {
         self.vectors * LANES
     }
 
+    /// Input pixels for one output pixel, across and down.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
     /// Convolves the whole map.
     pub fn run<K: Sink>(&self, level: Level, input: &Map, sink: K) {
         let input = input.view();
-        assert_eq!(input.stride, self.stride);
-        (input.top..input.bottom).into_par_iter().for_each(|y| level.run(Row { conv: self, input, y, sink }));
+        assert!(input.stride == self.stride && input.top == 0 && self.k / 2 <= MARGIN);
+        let (width, height) = (input.width.div_ceil(self.step), input.bottom.div_ceil(self.step));
+        assert!(sink.takes(width, &(0..height), self.vectors));
+        (0..height).into_par_iter().for_each(|y| level.run(Row { conv: self, input, y, sink }));
     }
 }
 
@@ -76,17 +85,17 @@ impl<K: Sink> Kernel for Row<'_, K> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Direct { k, stride, vectors, .. } = *self.conv;
+        let Direct { k, step, stride, vectors, .. } = *self.conv;
         let at_once = gemm::pixels::<S>(vectors);
         let mut first = 0;
         while first < vectors {
             let count = gemm::most_vectors::<S>().min(vectors - first);
-            // SAFETY: rows are not shared, and the margin is as wide as the kernels reach.
+            // SAFETY: rows are not shared and the sink takes them; the margin is as wide as the kernel reaches.
             unsafe {
                 let weights = self.conv.weights.as_ptr().add(first * k * k * stride * LANES);
                 let bias = self.conv.bias.as_ptr().add(first * LANES);
                 let Self { input, y, sink, .. } = self;
-                gemm::tile(s, at_once, count, Pixels { k, input, y, weights, bias, first, sink });
+                gemm::tile(s, at_once, count, Pixels { k, step, input, y, weights, bias, first, sink });
             }
             first += count;
         }
@@ -96,6 +105,7 @@ impl<K: Sink> Kernel for Row<'_, K> {
 /// One row of the output, some of its vectors of channels.
 struct Pixels<'a, K> {
     k: usize,
+    step: usize,
     input: View<'a>,
     y: usize,
     weights: *const f32,
@@ -107,7 +117,7 @@ struct Pixels<'a, K> {
 impl<K: Sink> Tile for Pixels<'_, K> {
     #[inline(always)]
     unsafe fn run<S: Simd, const P: usize, const N: usize>(self, s: S) {
-        let width = self.input.width;
+        let width = self.input.width.div_ceil(self.step);
         let mut x = 0;
         // SAFETY: see the caller.
         unsafe {
@@ -131,16 +141,16 @@ impl<K: Sink> Pixels<'_, K> {
     /// Pixels `x..x + P`.
     #[inline(always)]
     unsafe fn some<S: Simd, const P: usize, const N: usize>(&self, s: S, x: usize) {
-        let Self { k, input, y, .. } = *self;
+        let Self { k, step, input, y, .. } = *self;
         let reach = (k / 2) as isize;
         let depth = k * input.stride;
         let mut acc = [[s.splat(0.0); N]; P];
         // SAFETY: the taps are inside the margin, and the weights are as `Direct::new` has laid them out.
         unsafe {
             for dy in 0..k {
-                let a = input.pixel(x as isize - reach, y as isize - reach + dy as isize);
+                let a = input.pixel((step * x) as isize - reach, (step * y + dy) as isize - reach);
                 let b = self.weights.add(dy * depth * LANES);
-                gemm::accumulate(s, &mut acc, a, input.stride, b, k * depth * LANES, depth);
+                gemm::accumulate(s, &mut acc, a, step * input.stride, b, k * depth * LANES, depth);
             }
             for n in 0..N {
                 let bias = s.load(self.bias.add(n * LANES));

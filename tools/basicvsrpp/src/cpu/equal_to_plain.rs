@@ -191,17 +191,28 @@ fn pixel_shuffle() {
 fn direct() {
     let mut random = Random(4);
     let pool = Pool::default();
-    let shapes =
-        [(3, 4, 64, 3), (8, 8, 32, 7), (32, 32, 64, 7), (16, 16, 16, 5), (7, 16, 40, 7), (5, 8, 80, 1)];
-    for (cin, stride, cout, k) in shapes {
+    let shapes = [
+        (3, 4, 64, 3, 1),
+        (8, 8, 32, 7, 1),
+        (32, 32, 64, 7, 1),
+        (16, 16, 16, 5, 1),
+        (7, 16, 40, 7, 1),
+        (5, 8, 80, 1, 1),
+        (3, 4, 64, 3, 2),
+        (24, 32, 24, 3, 2),
+    ];
+    for (cin, stride, cout, k, step) in shapes {
         let conv = random.conv(cin, cout, k);
-        let fast = Direct::new(&conv, stride);
+        let fast = Direct::new(&conv, stride, step);
         for [w, h] in SIZES {
             let input = random.planes(cin, h, w, 1.0);
             let map = to_map(&pool, &input, stride);
-            let want = plain::conv(&conv, &input, Activation::Relu);
-            on_all_levels(&format!("{k}x{k}, {cin} to {cout}, {w}x{h}"), &want, 1e-5, |level| {
-                let mut out = pool.map(padded(cout), w, h);
+            let mut want = plain::conv(&conv, &input, Activation::Relu);
+            if step == 2 {
+                want = plain::every_second(&want);
+            }
+            on_all_levels(&format!("{k}x{k} by {step}, {cin} to {cout}, {w}x{h}"), &want, 1e-5, |level| {
+                let mut out = pool.map(padded(cout), want.width, want.height);
                 fast.run(level, &map, ToMap { out: out.canvas(), act: Activation::Relu, add: [None; 2] });
                 assert_margin(&out);
                 to_planes(&out, cout)

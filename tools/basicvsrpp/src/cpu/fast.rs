@@ -5,7 +5,7 @@ use super::{
     direct::{Direct, Narrow},
     map::{Map, Pool, map_bytes, padded},
     memory::Sizes,
-    plain::{Activation, Planes},
+    plain::{Activation, Planes, QUARTER},
     sample::{self, Bilinear, Flow},
     simd::Level,
     sink::{Shuffle, ToMap, shuffled},
@@ -35,7 +35,8 @@ struct Network {
     spynet: Vec<FlowLevel>,
     mean: [f32; 3],
     std: [f32; 3],
-    feat_extract: (Direct, Vec<[Winograd; 2]>),
+    /// Strided convolutions, if any, and the first of the feature extractor; and its blocks.
+    feat_extract: (Vec<Direct>, Vec<[Winograd; 2]>),
     branches: [Propagation; 4],
     reconstruction: (Winograd, Vec<[Winograd; 2]>),
     upsample1: Winograd,
@@ -71,7 +72,7 @@ impl Network {
             let (last, convs) = convs.split_last().expect("a level has a convolution");
             let mut stride = if convs.is_empty() { padded(FLOW_INPUT) } else { FLOW_INPUT };
             let convs = convs.iter().map(|conv| {
-                let direct = Direct::new(conv, stride);
+                let direct = Direct::new(conv, stride, 1);
                 stride = padded(conv.cout);
                 direct
             });
@@ -99,11 +100,17 @@ impl Network {
         let upsample = |conv: &crate::Conv| Winograd::new(conv, &[conv.cin], &shuffled(conv.cout));
         let (feat_extract, reconstruction) = (&weights.feat_extract, &weights.reconstruction);
         let conv_hr = &weights.conv_hr;
+        let mut stride = RGB;
+        let strided = weights.strided.iter().map(|conv| (conv, 2));
+        let extract = strided
+            .chain([(&feat_extract.input, 1)])
+            .map(|(conv, step)| Direct::new(conv, std::mem::replace(&mut stride, padded(conv.cout)), step))
+            .collect();
         Self {
             spynet: spynet.collect(),
             mean: weights.spynet.mean,
             std: weights.spynet.std,
-            feat_extract: (Direct::new(&feat_extract.input, RGB), residual_blocks(&feat_extract.blocks)),
+            feat_extract: (extract, residual_blocks(&feat_extract.blocks)),
             branches: Branch::ALL.map(branch),
             reconstruction: (
                 Winograd::new(&reconstruction.input, &[c; 5], &in_order(c)),
@@ -123,6 +130,9 @@ pub struct Fast {
     network: Network,
     /// Channels of a feature, without padding.
     channels: usize,
+    /// Size of a feature: that of a frame, or a quarter of it in networks that keep the size.
+    width: usize,
+    height: usize,
     settings: Settings,
     output: Output,
     level: Level,
@@ -147,7 +157,7 @@ impl Network {
                 + blocks(&b.blocks)
         };
         let tail = [&self.reconstruction.0, &self.upsample1, &self.upsample2, &self.conv_hr];
-        flow + self.feat_extract.0.bytes()
+        flow + self.feat_extract.0.iter().map(Direct::bytes).sum::<u64>()
             + blocks(&self.feat_extract.1)
             + self.branches.iter().map(branch).sum::<u64>()
             + blocks(&self.reconstruction.1)
@@ -201,7 +211,8 @@ impl Fast {
             .thread_name(|i| format!("basicvsrpp-{i}"))
             .build()
             .map_err(|e| EngineError::Failed(format!("{} threads: {e}", settings.threads)))?;
-        let (width, height) = (settings.width, settings.height);
+        let pixels = model.weights.pixels();
+        let (width, height) = (settings.width / pixels, settings.height / pixels);
         // Places in a map are computed as float32 numbers of pixels.
         if (width + 8) * (height + 8) >= 1 << 24 {
             return Err(EngineError::Failed(format!(
@@ -211,6 +222,8 @@ impl Fast {
         Ok(Self {
             network: workers.install(|| Network::new(&model.weights)),
             channels: model.weights.mid_channels,
+            width,
+            height,
             settings: settings.clone(),
             output,
             level,
@@ -224,7 +237,8 @@ impl Fast {
 
     /// Sizes in memory.
     pub fn sizes(&self) -> Sizes {
-        let Settings { width, height, threads, precision, .. } = self.settings;
+        let Self { width, height, .. } = *self;
+        let Settings { threads, precision, .. } = self.settings;
         let Network { spynet, reconstruction, upsample1, upsample2, conv_hr, .. } = &self.network;
         let map = map_bytes(padded(self.channels), width, height);
         let single = size_of::<f32>() as u64;
@@ -246,7 +260,7 @@ impl Fast {
             + 2 * map_bytes(reconstruction.0.channels(), width, height)
             + if precision == Precision::Fp16 { 5 * map } else { 0 };
         let enlarged = 16 * pixels * 3 * single + self.output.frame_bytes(4 * width, 4 * height) as u64;
-        let frame = map_bytes(RGB, width, height)
+        let frame = map_bytes(RGB, self.settings.width, self.settings.height)
             + 4 * pixels * single
             + (w * h) as u64 * 4 / 3 * size_of::<[f32; 3]>() as u64;
         let feature = match precision {
@@ -317,7 +331,7 @@ impl Fast {
     }
 
     fn map(&self, channels: usize) -> Map {
-        self.maps.map(padded(channels), self.settings.width, self.settings.height)
+        self.maps.map(padded(channels), self.width, self.height)
     }
 
     fn zeros(&self) -> Map {
@@ -347,7 +361,7 @@ impl Fast {
     fn conv(&self, conv: &Winograd, inputs: &[&Map], act: Activation, add: [Option<&Map>; 2]) -> Map {
         let mut out = self.map(conv.channels());
         let sink = ToMap { out: out.canvas(), act, add: add.map(|map| map.map(Map::view)) };
-        conv.run(self.level, inputs, 0..self.settings.height, sink);
+        conv.run(self.level, inputs, 0..self.height, sink);
         out
     }
 
@@ -361,18 +375,45 @@ impl Fast {
         x
     }
 
+    /// A frame at the size of the features.
+    fn small(&self, frame: &Map) -> Image {
+        let mut small = Image { width: self.width, data: vec![[0.0; 3]; self.width * self.height] };
+        let same = frame.width() == self.width;
+        small.data.par_chunks_mut(self.width).enumerate().for_each(|(y, out)| {
+            for (x, out) in out.iter_mut().enumerate() {
+                *out = std::array::from_fn(|c| {
+                    let at = |y: usize, x: usize| frame.row(y)[x * RGB + c];
+                    if same {
+                        return at(y, x);
+                    }
+                    let row = |i: usize| (0..4).map(|j| QUARTER[j] * at(4 * y + i, 4 * x + j)).sum::<f32>();
+                    (0..4).map(|i| QUARTER[i] * row(i)).sum()
+                });
+            }
+        });
+        small
+    }
+
     /// The pyramid of a frame, coarsest level first.
     fn pyramid(&self, frame: &Map) -> Vec<Image> {
         let Network { spynet, mean, std, .. } = &self.network;
+        let small = self.small(frame);
         let multiple = 1 << (spynet.len() - 1);
-        let (w, h) = (frame.width().next_multiple_of(multiple), frame.height().next_multiple_of(multiple));
-        let columns = sample::positions(frame.width(), w, false);
-        let rows = sample::positions(frame.height(), h, false);
+        let (w, h) = (self.width.next_multiple_of(multiple), self.height.next_multiple_of(multiple));
+        let columns = sample::positions(self.width, w, false);
+        let rows = sample::positions(self.height, h, false);
+        let row = |y: usize| &small.data[y * self.width..][..self.width];
         let mut finest = Image { width: w, data: vec![[0.0; 3]; w * h] };
         finest.data.par_chunks_mut(w).zip(&rows).for_each(|(out, &(y0, y1, fy))| {
-            sample::resize_row([frame.row(y0), frame.row(y1)], fy, RGB, &columns, |x, rgb| {
-                out[x] = std::array::from_fn(|c| (rgb[c] - mean[c]) / std[c]);
-            });
+            sample::resize_row(
+                [row(y0).as_flattened(), row(y1).as_flattened()],
+                fy,
+                3,
+                &columns,
+                |x, rgb| {
+                    out[x] = std::array::from_fn(|c| (rgb[c] - mean[c]) / std[c]);
+                },
+            );
         });
         let mut levels = vec![finest];
         while levels.len() < spynet.len() {
@@ -437,7 +478,7 @@ impl Fast {
             );
         }
         let (w, h) = (flow.width, flow.height());
-        let Settings { width, height, .. } = self.settings;
+        let Self { width, height, .. } = *self;
         flow.resize(width, height, false, [width as f32 / w as f32, height as f32 / h as f32])
     }
 
@@ -448,15 +489,16 @@ impl Fast {
         let x = self.conv(input, &features, Activation::Leaky, [None; 2]);
         let x = self.blocks(blocks, x, None);
 
-        let Settings { width, height, .. } = self.settings;
+        let Self { width, height, .. } = *self;
         let bands: Vec<_> =
             (0..height).step_by(BAND).map(|y| Band::new(y..height.min(y + BAND), height)).collect();
         let most = |rows: fn(&Band) -> usize| bands.iter().map(rows).max().unwrap_or(0);
         let mut twice = self.maps.map(upsample1.channels() / 4, 2 * width, most(|b| 2 * b.upsample1.len()));
         let mut full = self.maps.map(upsample2.channels() / 4, 4 * width, most(|b| 2 * b.upsample2.len()));
         let mut hr = self.maps.map(conv_hr.channels(), 4 * width, most(|b| b.conv_hr.len()));
-        let columns = sample::positions(width, 4 * width, false);
-        let rows = sample::positions(height, 4 * height, false);
+        // The base; a network that keeps the size has the frame itself.
+        let columns = sample::positions(frame.width(), 4 * width, false);
+        let rows = sample::positions(frame.height(), 4 * height, false);
         for band in bands {
             twice.set_band(2 * band.upsample1.start, 2 * band.upsample1.len());
             full.set_band(2 * band.upsample2.start, 2 * band.upsample2.len());
@@ -557,9 +599,17 @@ impl Backend for Fast {
 
     fn spatial(&mut self, frame: &Map) -> Result<Feature, EngineError> {
         Ok(self.workers.install(|| {
-            let (input, blocks) = &self.network.feat_extract;
-            let mut x = self.map(input.channels());
-            input.run(self.level, frame, ToMap { out: x.canvas(), act: Activation::Leaky, add: [None; 2] });
+            let (convs, blocks) = &self.network.feat_extract;
+            let (mut width, mut height) = (frame.width(), frame.height());
+            let mut x = None;
+            for conv in convs {
+                (width, height) = (width.div_ceil(conv.step()), height.div_ceil(conv.step()));
+                let mut out = self.maps.map(conv.channels(), width, height);
+                let sink = ToMap { out: out.canvas(), act: Activation::Leaky, add: [None; 2] };
+                conv.run(self.level, x.as_ref().unwrap_or(frame), sink);
+                x = Some(out);
+            }
+            let Some(x) = x else { unreachable!("the extractor has a first convolution") };
             self.put_away(self.blocks(blocks, x, None))
         }))
     }
@@ -572,7 +622,7 @@ impl Backend for Fast {
     ) -> Result<Feature, EngineError> {
         let Propagation { offset, deform, .. } = &self.network.branches[branch as usize];
         let none = earlier.second.is_none().then(|| {
-            let flow = Flow::zeros(self.settings.width, self.settings.height);
+            let flow = Flow::zeros(self.width, self.height);
             (Feature::Single(self.zeros()), flow)
         });
         let second = earlier.second.or(none.as_ref().map(|(feature, flow)| (feature, flow)));
@@ -618,7 +668,7 @@ impl Backend for Fast {
         features: [&Feature; 5],
         out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
-        let Settings { width, height, .. } = self.settings;
+        let Self { width, height, .. } = *self;
         let mut enlarged = std::mem::take(&mut self.enlarged);
         enlarged.resize(3 * 16 * width * height, 0.0);
         self.wire.resize(self.output.frame_bytes(4 * width, 4 * height), 0);

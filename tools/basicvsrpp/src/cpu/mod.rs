@@ -33,6 +33,7 @@ pub use memory::Plan;
 #[derive(Debug)]
 pub struct CpuEngine {
     stages: Fast,
+    scale: usize,
     limit: Option<u64>,
 }
 
@@ -44,9 +45,9 @@ impl CpuEngine {
 
     /// The same with another output than `Settings::out_fmt`.
     pub fn with_output(model: &Model, settings: &Settings, output: Output) -> Result<Self, EngineError> {
-        settings.check()?;
+        settings.check(&model.weights)?;
         let stages = Fast::new(model, settings, output, Level::best())?;
-        Ok(Self { stages, limit: settings.max_memory })
+        Ok(Self { stages, scale: model.weights.scale(), limit: settings.max_memory })
     }
 
     /// What a sequence of so many frames will need.
@@ -60,6 +61,10 @@ impl CpuEngine {
 }
 
 impl Engine for CpuEngine {
+    fn scale(&self) -> usize {
+        self.scale
+    }
+
     fn enlarge(
         &mut self,
         frames: &[Bytes],

@@ -135,6 +135,33 @@ pub fn conv(conv: &Conv, input: &Planes, act: Activation) -> Planes {
     out
 }
 
+/// Every second pixel: what a convolution of stride 2 keeps of one of stride 1.
+pub fn every_second(input: &Planes) -> Planes {
+    let size = [input.channels, input.height.div_ceil(2), input.width.div_ceil(2)];
+    Planes::from_fn(size, |c, y, x| input.at(c, 2 * y, 2 * x))
+}
+
+/// The spatial feature of a frame.
+pub fn spatial(weights: &Weights, frame: &Planes) -> Planes {
+    let mut x = frame.clone();
+    for layer in &weights.strided {
+        x = every_second(&conv(layer, &x, Activation::Leaky));
+    }
+    blocks(&weights.feat_extract, &x)
+}
+
+/// Weights of the four pixels, in a row or column, that a quarter of a picture is made of: bicubic (a = -0.75) in the
+/// middle between the second and the third.
+pub const QUARTER: [f32; 4] = [-0.09375, 0.59375, 0.59375, -0.09375];
+
+/// A quarter of the width and height, which are multiples of four; bicubic with half-pixel centres, not smoothed.
+pub fn quarter(input: &Planes) -> Planes {
+    Planes::from_fn([input.channels, input.height / 4, input.width / 4], |c, y, x| {
+        let row = |i: usize| (0..4).map(|j| QUARTER[j] * input.at(c, 4 * y + i, 4 * x + j)).sum::<f32>();
+        (0..4).map(|i| QUARTER[i] * row(i)).sum()
+    })
+}
+
 /// Residual blocks with input convolution.
 pub fn blocks(weights: &Blocks, input: &Planes) -> Planes {
     let mut x = conv(&weights.input, input, Activation::Leaky);
@@ -336,7 +363,8 @@ pub fn reconstruct(weights: &Weights, frame: &Planes, features: [&Planes; 5]) ->
     let x = pixel_shuffle(&conv(&weights.upsample1, &x, Activation::None)).map(|v| Activation::Leaky.of(v));
     let x = pixel_shuffle(&conv(&weights.upsample2, &x, Activation::None)).map(|v| Activation::Leaky.of(v));
     let x = conv(&weights.conv_hr, &x, Activation::Leaky);
-    let base = resize_half_pixel(frame, Weights::SCALE * frame.height, Weights::SCALE * frame.width);
+    // A network that keeps the size has the frame itself as its base.
+    let base = resize_half_pixel(frame, x.height, x.width);
     conv(&weights.conv_last, &x, Activation::None).plus(&base)
 }
 
@@ -367,9 +395,14 @@ impl Backend for Plain<'_> {
 
     fn flows(&mut self, frames: &[Planes], pairs: &[(usize, usize)]) -> Result<Vec<Planes>, EngineError> {
         let weights = &self.weights.spynet;
-        let pyramids: Vec<_> = frames.iter().map(|frame| pyramid(weights, frame)).collect();
+        let small: Vec<_> = match self.weights.pixels() {
+            1 => frames.to_vec(),
+            _ => frames.iter().map(quarter).collect(),
+        };
+        let pyramids: Vec<_> = small.iter().map(|frame| pyramid(weights, frame)).collect();
         let one = |&(reference, support): &(usize, usize)| {
-            flow(weights, &pyramids[reference], &pyramids[support], self.height, self.width)
+            let (height, width) = (small[reference].height, small[reference].width);
+            flow(weights, &pyramids[reference], &pyramids[support], height, width)
         };
         Ok(pairs.iter().map(one).collect())
     }
@@ -379,7 +412,7 @@ impl Backend for Plain<'_> {
     }
 
     fn spatial(&mut self, frame: &Planes) -> Result<Planes, EngineError> {
-        Ok(blocks(&self.weights.feat_extract, frame))
+        Ok(spatial(self.weights, frame))
     }
 
     fn align(
@@ -389,7 +422,7 @@ impl Backend for Plain<'_> {
         earlier: &Earlier<'_, Self>,
     ) -> Result<Planes, EngineError> {
         let weights = &self.weights.branches[branch as usize].align;
-        let zeros = |channels| Planes::zeros(channels, self.height, self.width);
+        let zeros = |channels| Planes::zeros(channels, spatial.height, spatial.width);
         let none = (&zeros(self.weights.mid_channels), &zeros(2));
         let (second, second_flow) = earlier.second.unwrap_or(none);
         let (features, flows) = ([earlier.first, second], [earlier.first_flow, second_flow]);
@@ -403,8 +436,8 @@ impl Backend for Plain<'_> {
         found: &[&Planes],
         aligned: Option<Planes>,
     ) -> Result<Planes, EngineError> {
-        let aligned =
-            aligned.unwrap_or_else(|| Planes::zeros(self.weights.mid_channels, self.height, self.width));
+        let aligned = aligned
+            .unwrap_or_else(|| Planes::zeros(self.weights.mid_channels, found[0].height, found[0].width));
         let mut parts = found.to_vec();
         parts.push(&aligned);
         let refined = blocks(&self.weights.branches[branch as usize].backbone, &concat(&parts));

@@ -5,15 +5,19 @@ use super::{
     plain::Activation,
     simd::{LANES, Simd},
 };
+use std::ops::Range;
 
 /// Takes the results of a convolution, one vector of channels of one pixel at a time. Implementations are small, cheap
 /// to copy, and `#[inline(always)]`.
 pub trait Sink: Copy + Send + Sync {
+    /// Whether there is a place for `vectors` vectors of every pixel of these rows of `width` pixels.
+    fn takes(&self, width: usize, rows: &Range<usize>, vectors: usize) -> bool;
+
     /// Takes `v`, vector `vector` of the output channels at column `x` of row `y`, bias included. `tile` counts the
     /// tiles within the group that is being worked on.
     ///
     /// # Safety
-    /// The pixel is one of the output's, and no other thread is given it.
+    /// The pixel is one that the sink [`takes`](Self::takes), and no other thread is given it.
     unsafe fn put<S: Simd>(&self, s: S, x: usize, y: usize, tile: usize, vector: usize, v: S::V);
 }
 
@@ -40,10 +44,22 @@ pub struct ToMap<'a> {
 }
 
 impl Sink for ToMap<'_> {
+    fn takes(&self, width: usize, rows: &Range<usize>, vectors: usize) -> bool {
+        let Canvas { stride, top, bottom, .. } = self.out;
+        let same = |v: &View<'_>| {
+            v.width == width && v.top <= rows.start && rows.end <= v.bottom && v.stride == stride
+        };
+        self.out.width == width
+            && top <= rows.start
+            && rows.end <= bottom
+            && stride == vectors * LANES
+            && self.add.iter().flatten().all(same)
+    }
+
     #[inline(always)]
     unsafe fn put<S: Simd>(&self, s: S, x: usize, y: usize, _tile: usize, vector: usize, v: S::V) {
         let mut v = activate(s, self.act, v);
-        // SAFETY: the pixel is the output's, and the other maps have the same size.
+        // SAFETY: the pixel is the output's, and the other maps have it as well.
         unsafe {
             for other in self.add.iter().flatten() {
                 v = s.add(v, s.load(other.pixel(x as isize, y as isize).add(vector * LANES)));
@@ -72,6 +88,15 @@ pub fn shuffled(cout: usize) -> Vec<Option<usize>> {
 }
 
 impl Sink for Shuffle<'_> {
+    fn takes(&self, width: usize, rows: &Range<usize>, vectors: usize) -> bool {
+        let Canvas { stride, top, bottom, .. } = self.out;
+        self.out.width == 2 * width
+            && top <= 2 * rows.start
+            && 2 * rows.end <= bottom
+            && stride == self.vectors * LANES
+            && vectors == 4 * self.vectors
+    }
+
     #[inline(always)]
     unsafe fn put<S: Simd>(&self, s: S, x: usize, y: usize, _tile: usize, vector: usize, v: S::V) {
         let (pixel, vector) = (vector / self.vectors, vector % self.vectors);

@@ -127,7 +127,8 @@ impl Winograd {
     /// margin; the height of `rows` is a multiple of [`TILE`] except where the picture ends.
     pub fn run<K: Sink>(&self, level: Level, inputs: &[&Map], rows: Range<usize>, sink: K) {
         let views: Vec<_> = inputs.iter().map(|map| map.view()).collect();
-        let grid = Grid::new(&views, rows);
+        assert!(sink.takes(views[0].width, &rows, self.vectors));
+        let grid = self.grid(&views, rows);
         let groups = grid.tiles().div_ceil(GROUP);
         (0..groups).into_par_iter().for_each(|group| {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -137,7 +138,19 @@ impl Winograd {
         });
     }
 
-    /// Convolves some tiles, at most [`GROUP`].
+    /// The tiles of rows `rows`, after checking that the inputs have them and all of their channels.
+    pub fn grid(&self, inputs: &[View<'_>], rows: Range<usize>) -> Grid {
+        let width = inputs[0].width;
+        for input in inputs {
+            assert!(input.width == width && input.top <= rows.start && rows.end <= input.bottom);
+        }
+        for slice in &self.slices {
+            assert!(slice.first + padded(slice.depth) <= inputs[slice.part].stride);
+        }
+        Grid { width, across: width.div_ceil(TILE), rows }
+    }
+
+    /// Convolves some tiles of `grid`, which [`grid`](Self::grid) has made of the same inputs.
     ///
     /// # Safety
     /// That of the sink for every pixel of the tiles.
@@ -238,15 +251,6 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The tiles of rows `rows`, after checking that the inputs have them and what is around them.
-    pub fn new(inputs: &[View<'_>], rows: Range<usize>) -> Self {
-        let width = inputs[0].width;
-        for input in inputs {
-            assert!(input.width == width && input.top <= rows.start && rows.end <= input.bottom);
-        }
-        Self { width, across: width.div_ceil(TILE), rows }
-    }
-
     /// How many there are.
     pub fn tiles(&self) -> usize {
         self.across * self.rows.len().div_ceil(TILE)
@@ -286,7 +290,7 @@ impl<K: Sink> Kernel for Group<'_, K> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: groups do not share tiles, so every pixel is written by one thread.
+        // SAFETY: the sink takes all of the grid's pixels; groups do not share tiles, so each is written by one thread.
         unsafe { self.weights.tiles(s, self.inputs, self.grid, self.tiles, self.scratch, self.sink) }
     }
 }

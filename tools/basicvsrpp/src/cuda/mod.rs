@@ -24,7 +24,7 @@ pub mod paging;
 pub mod stages;
 
 use crate::{
-    Engine, EngineError, Model, Precision, Settings,
+    Engine, EngineError, Model, Precision, Settings, Weights,
     network::{self, Out},
     picture::Output,
 };
@@ -64,7 +64,10 @@ impl CudaEngine {
         kernels: Option<Kernels>,
         output: Output,
     ) -> Result<Self, EngineError> {
-        settings.check()?;
+        settings.check(&model.weights)?;
+        if model.weights.scale() != Weights::SCALE {
+            return Err(EngineError::Failed("a network that keeps the size: runs on the CPU only".into()));
+        }
         let gpu = Gpu::open(device)?;
         let best = match (settings.precision, gpu.info.capability) {
             (Precision::Fp32, _) => Kernels::PlainF32,

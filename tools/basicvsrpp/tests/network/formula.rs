@@ -293,3 +293,45 @@ fn output_depends_on_the_sequence_only() {
     assert!(run(1, &[0..2, 2..3]) == whole, "one thread");
     assert!(run(7, &[0..1, 1..2, 2..2, 2..3]) == whole, "frame by frame with seven threads");
 }
+
+/// A network that keeps the input's size, against PyTorch (`tests/data/keeping-size.py`): plain and fast stages.
+#[test]
+fn keeping_the_size() {
+    let (width, height) = (256, 264);
+    let tensors = formula::tensors_keeping_size(16, 1);
+    let checkpoint = Checkpoint::safetensors("formula", &formula::safetensors(&tensors, "")).unwrap();
+    let model = Model::new(&checkpoint).unwrap();
+    assert_eq!((model.weights.scale(), &model.info()["scale"]), (1, &1.into()));
+    let settings = Settings { width, height, ..Case::named("c16b1-69x67-t3").settings() };
+    let frames: Vec<_> = (0..3).map(|k| formula::frame(width, height, k)).collect();
+    let want = floats(&fs::read(data("keeping-size.f32")).unwrap());
+    let compare = |what: &str, enlarge: &mut dyn FnMut(&mut network::Out<'_>)| {
+        let mut have = Vec::new();
+        enlarge(&mut |frame| {
+            let planes = floats(frame);
+            assert_eq!(planes.len(), 3 * width * height);
+            let rows = planes.chunks(width * height).flat_map(|plane| plane.chunks(width).step_by(15));
+            have.extend(rows.flat_map(|row| row.iter().copied().step_by(7)));
+            Ok(())
+        });
+        let found = Difference::of(&have, &want);
+        println!("{what}: {:.2e}, {:.1} dB", found.max_abs, found.psnr());
+        assert!(found.max_abs <= 2e-5 && found.psnr() >= 120.0, "{what}: {found:?}");
+    };
+    compare("plain", &mut |out| {
+        let Settings { in_fmt: input, .. } = settings;
+        let mut plain = Plain { weights: &model.weights, width, height, input, output: Output::Float };
+        network::enlarge(&mut plain, &frames, 0..3, out).unwrap();
+    });
+    compare("fast", &mut |out| {
+        let mut engine = CpuEngine::with_output(&model, &settings, Output::Float).unwrap();
+        assert_eq!(engine.scale(), 1);
+        engine.enlarge(&frames, 0..3, out).unwrap();
+    });
+
+    let refused = |width, height| {
+        CpuEngine::new(&model, &Settings { width, height, ..settings.clone() }).unwrap_err().to_string()
+    };
+    assert_eq!(refused(252, 256), "frames of 252x256: the network takes 256x256 and larger");
+    assert_eq!(refused(256, 258), "frames of 256x258: the network takes multiples of 4");
+}
