@@ -4,7 +4,6 @@
 //! enlarged frames; it lives for the whole film and ends when its standard input does. The protocol is specified in
 //! `sr-window(1)`.
 
-use crate::engines::SCALE;
 use basicvsrpp::{Engine, EngineError};
 use bytes::Bytes;
 use cli::{Error, reason};
@@ -28,6 +27,8 @@ use std::{
 const TAIL: usize = 5;
 /// The longest answer line.
 const LINE: u64 = 4096;
+/// How much larger a child's frames come out.
+const SCALE: usize = 4;
 
 /// A child process that holds a model.
 pub struct Child {

@@ -15,9 +15,6 @@ use rawstream::{PixFmt, VideoFormat};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// How much larger the frames come out.
-pub const SCALE: usize = 4;
-
 /// Loads a checkpoint, or the model that is built in.
 pub fn model(weights: &Path) -> Result<Model> {
     let model = if weights == Path::new("builtin") { Model::builtin() } else { Model::load(weights) };

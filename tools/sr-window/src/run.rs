@@ -45,8 +45,9 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
     settings(args, session, &input);
     let Engines { engines, backlog } = engines::build(args, session, &format, out_fmt)?;
     let mut enlarged = format.clone();
-    enlarged.width *= engines::SCALE;
-    enlarged.height *= engines::SCALE;
+    let scale = engines.first().map_or(1, |engine| engine.scale());
+    enlarged.width *= scale;
+    enlarged.height *= scale;
     enlarged.pix_fmt = out_fmt;
     if let Some(frames) = emit.frames {
         session.expect(frames);

@@ -4,7 +4,6 @@
 //! overlap that is nearer to its middle. What is seen across a tile's edge is lost, so the picture is not bit for bit
 //! that of a whole frame. A sequence's enlarged frames are held until its last tile is done.
 
-use crate::engines::SCALE;
 use basicvsrpp::{Engine, EngineError, Settings};
 use bytes::Bytes;
 use rawstream::{Layout, PixFmt};
@@ -84,13 +83,18 @@ impl Tiled {
 }
 
 impl Engine for Tiled {
+    fn scale(&self) -> usize {
+        self.engine.scale()
+    }
+
     fn enlarge(
         &mut self,
         frames: &[Bytes],
         emit: Range<usize>,
         out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), EngineError> {
-        let scaled = |(width, height): (usize, usize)| (SCALE * width, SCALE * height);
+        let scale = self.engine.scale();
+        let scaled = |(width, height): (usize, usize)| (scale * width, scale * height);
         let (whole, tile) = (scaled(self.whole), scaled(self.tile));
         let mut enlarged = vec![vec![0u8; self.out_fmt.frame_bytes(whole.0, whole.1)]; emit.len()];
         for down in &self.down {
@@ -102,12 +106,12 @@ impl Engine for Tiled {
                 };
                 let tiles: Vec<Bytes> = frames.iter().map(cut).collect();
                 let takes = Part {
-                    x: SCALE * across.takes.start,
-                    y: SCALE * down.takes.start,
-                    width: SCALE * across.takes.len(),
-                    height: SCALE * down.takes.len(),
+                    x: scale * across.takes.start,
+                    y: scale * down.takes.start,
+                    width: scale * across.takes.len(),
+                    height: scale * down.takes.len(),
                 };
-                let within = Part { x: takes.x - SCALE * part.x, y: takes.y - SCALE * part.y, ..takes };
+                let within = Part { x: takes.x - scale * part.x, y: takes.y - scale * part.y, ..takes };
                 let mut n = 0;
                 self.engine.enlarge(&tiles, emit.clone(), &mut |part| {
                     let to = rows(self.out_fmt, whole, takes);
@@ -129,7 +133,9 @@ impl Engine for Tiled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use basicvsrpp::Precision;
+    use basicvsrpp::{Precision, Weights};
+
+    const SCALE: usize = Weights::SCALE;
 
     #[test]
     fn spans_cover_everything_once() {

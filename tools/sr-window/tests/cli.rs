@@ -45,8 +45,11 @@ fn film(frames: usize, cut: Option<usize>) -> Vec<u8> {
 
 /// Runs the binary on frames of 64 x 64 in `pix_fmt`.
 fn run_as(pix_fmt: &str, args: &[&str], input: &[u8]) -> Output {
+    run_plainly(&[&["-s", "64x64", "-p", pix_fmt], args].concat(), input)
+}
+
+fn run_plainly(args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sr-window"))
-        .args(["-s", "64x64", "-p", pix_fmt])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -226,4 +229,22 @@ fn no_gpu_is_an_error_for_cuda_and_a_word_for_auto() {
     assert!(auto.status.success());
     let said = String::from_utf8_lossy(&auto.stderr);
     assert_eq!(said, format!("sr-window: --device auto: running on the CPU: {reason}\n"));
+}
+
+#[test]
+fn a_network_that_keeps_the_size() {
+    let weights = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sr-window-keeping-size.safetensors");
+    std::fs::write(&weights, formula::safetensors(&formula::tensors_keeping_size(16, 1), "")).unwrap();
+    let weights = weights.to_str().unwrap();
+    let film = [formula::frame(256, 260, 0), formula::frame(256, 260, 1)].concat();
+    let args = ["-s", "256x260", "-p", "rgb24", "--device", "cpu", "--weights", weights];
+    let whole = run_plainly(&args, &film);
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    assert_eq!(whole.stdout.len(), film.len());
+    let tiled = run_plainly(&[&args[..], &["--tile", "256x256"]].concat(), &film);
+    assert!(tiled.status.success(), "{}", String::from_utf8_lossy(&tiled.stderr));
+    assert_eq!(tiled.stdout.len(), film.len());
+
+    let args = ["-s", "250x260", "-p", "rgb24", "--device", "cpu", "--weights", weights];
+    fails(&run_plainly(&args, b""), 1, "cpu: frames of 250x260: the network takes 256x256 and larger");
 }
