@@ -5,7 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from scenes import blur, chance, constant, log_uniform, uniform
+from canvases import chance, constant, log_uniform, uniform
+from scenes import blur
 
 # ISO/IEC 13818-2, 6.3.11: the default matrix of intra-coded blocks.
 INTRA = (

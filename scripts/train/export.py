@@ -15,8 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 RECIPE = (
-    "generated scenes: dead leaves, 1/f noise, brickwork and writing on a background and up to three objects with"
-    " sub-pixel motion; x4 down by area averaging (80 %) or bicubic, some slightly blurred, noisy or MPEG-2 coded"
+    "generated scenes: dead leaves, combed hair and grass, flat tones with outlines, 1/f noise, brickwork and writing on a"
+    " background and up to three objects with sub-pixel motion, some out of focus; x4 down by area averaging (80 %) or"
+    " bicubic, some slightly blurred, noisy or MPEG-2 coded"
 )
 
 

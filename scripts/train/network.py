@@ -38,13 +38,13 @@ BUILTIN = Sizes(
     channels=16,
     extract_blocks=3,
     branch_blocks=2,
-    reconstruct_blocks=5,
+    reconstruct_blocks=8,
     offset_channels=(16,),
     groups=2,
     flow_channels=(16, 32, 16),
     flow_kernel=3,
     flow_levels=5,
-    tail_channels=(16, 8, 8),
+    tail_channels=(16, 16, 8),
 )
 
 
@@ -173,7 +173,8 @@ class Align(nn.Module):
         x = torch.cat([features[:n], features[n:]], 1).float().reshape(n * g, 2 * c // g, h, w)
         taps = F.grid_sample(x, grid, "bilinear", "zeros", align_corners=True)
         taps = taps.view(n, g, -1, 9, h, w) * mask.sigmoid().view(n, g, 1, 9, h, w)
-        return F.conv2d(taps.view(n, 18 * c, h, w), self.weight.reshape(c, 18 * c, 1, 1), self.bias)
+        out = self.weight.reshape(c, 18 * c) @ taps.reshape(n, 18 * c, h * w)
+        return out.view(n, c, h, w) + self.bias.view(c, 1, 1).to(out.dtype)
 
 
 class Upsample(nn.Module):
