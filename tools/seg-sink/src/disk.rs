@@ -37,8 +37,8 @@ pub(crate) struct Grant<'a> {
     path: PathBuf,
 }
 
-/// A file of `bytes` bytes and its command's log, in whole blocks.
-fn whole_blocks(bytes: u64) -> u64 {
+/// What a grant for a file of `bytes` bytes takes: the file and its command's log, in whole blocks.
+pub(crate) fn whole_blocks(bytes: u64) -> u64 {
     bytes.saturating_add(LOG_BYTES).div_ceil(BLOCK).saturating_mul(BLOCK)
 }
 
@@ -76,12 +76,12 @@ impl Disk {
         self.left(&self.grants())
     }
 
-    /// A grant for `path` of up to `most` bytes, at least `least`, leaving `reserve` to others; `None` when there is no
-    /// room for it now.
+    /// A grant for `path` of at least `least` bytes and up to `most`, where that is more, leaving `reserve` to others;
+    /// `None` when there is no room for it now.
     pub(crate) fn claim(&self, path: &Path, least: u64, most: u64, reserve: u64) -> Option<Grant<'_>> {
         let mut grants = self.grants();
         let room = self.left(&grants).saturating_sub(reserve);
-        let bytes = whole_blocks(most).min(room / BLOCK * BLOCK);
+        let bytes = whole_blocks(most.max(least)).min(room / BLOCK * BLOCK);
         if self.limit.is_some() && bytes < whole_blocks(least) {
             return None;
         }
@@ -125,7 +125,7 @@ impl Grant<'_> {
         let mut grants = self.disk.grants();
         let Some(&has) = grants.get(&self.path) else { return true };
         let room = has.saturating_add(self.disk.left(&grants).saturating_sub(reserve));
-        let bytes = whole_blocks(most).min(room / BLOCK * BLOCK);
+        let bytes = whole_blocks(most.max(least)).min(room / BLOCK * BLOCK);
         if bytes < whole_blocks(least) {
             return false;
         }
@@ -167,6 +167,17 @@ mod tests {
         let granted = disk.room();
         drop(first);
         assert!(disk.room() > granted);
+    }
+
+    /// A guess may be too low; what is needed at least decides whether there is room.
+    #[test]
+    fn a_low_guess_refuses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(Folder::create(dir.path()).unwrap(), Some(1 << 20), 0);
+        let mut grant = disk.claim(&dir.path().join("a"), 100_000, 7, 0).unwrap();
+        assert_eq!(grant.bytes(), Some(whole_blocks(100_000) - LOG_BYTES));
+        assert!(grant.grow(200_000, 7, 0));
+        assert_eq!(grant.bytes(), Some(whole_blocks(200_000) - LOG_BYTES));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     durable,
     job::{Job, locked},
     journal::{Chunk, Stage},
-    state::State,
+    state::{AROUND, State},
 };
 use cli::{Error, Result};
 use serde_json::json;
@@ -19,9 +19,6 @@ use std::{
     sync::{PoisonError, atomic::Ordering::SeqCst},
     time::Duration,
 };
-
-/// The least that a segment is begun with.
-const LEAST_BYTES: u64 = 64 << 10;
 
 /// Segments waiting for a worker.
 #[derive(Default)]
@@ -93,9 +90,8 @@ impl<'j> Job<'j> {
     /// What the final segment made of segment `index`'s mezzanine will probably take, generously.
     pub(crate) fn final_bytes(&self, state: &State, index: u64) -> u64 {
         let (first, end) = state.span(index);
-        let mezz = || state.segments.get(&index).map_or(0, |s| s.mezz.values().map(|c| c.bytes).sum());
-        let known = state.bytes_per_frame(Stage::Final).map(|each| each.saturating_mul(end - first) / 4 * 5);
-        known.unwrap_or_else(mezz) + LEAST_BYTES
+        let mezz = || state.segments.get(&index).map_or(0, |s| s.mezz.values().map(|c| c.bytes).sum::<u64>());
+        state.likely_bytes(Stage::Final, end - first).unwrap_or_else(|| mezz() + AROUND)
     }
 
     /// Makes segment `index` of its mezzanine, proves it and deletes the mezzanine.
@@ -171,7 +167,7 @@ impl<'j> Job<'j> {
             if let Some(grant) = self.disk.claim(part, bytes, bytes, 0) {
                 return Ok(Some((grant, false)));
             }
-            if alone && let Some(grant) = self.disk.claim(part, LEAST_BYTES, u64::MAX, 0) {
+            if alone && let Some(grant) = self.disk.claim(part, AROUND, u64::MAX, 0) {
                 return Ok(Some((grant, true)));
             }
             self.finishing.fetch_sub(1, SeqCst);

@@ -3,9 +3,11 @@
 use crate::{
     child::{Failure, Feed, Refusal, Running},
     control::{Control, Stop},
+    disk::whole_blocks,
     durable,
     job::{Job, locked},
     journal::{Record, Stage},
+    state::AROUND,
     upstream,
 };
 use cli::{Error, Result};
@@ -26,8 +28,6 @@ use std::{
 
 /// A muxer may hold back this much (ffmpeg's Matroska collects clusters of 5 MB) and write it at once.
 const HELD_BACK: u64 = 8 << 20;
-/// What a container takes around the frames.
-const AROUND: u64 = 64 << 10;
 
 /// Standard input that gives way when the run must stop.
 pub(crate) struct Source {
@@ -225,8 +225,7 @@ impl<'j> Job<'j> {
         let cannot = |e: io::Error| Error::failed(&argv[0], cli::reason(&e));
 
         let bound = self.bound(1, &part);
-        let most = self.likely_bytes(planned);
-        let claim = || self.disk.claim(&part, bound, most, self.reserve(bound));
+        let claim = || self.disk.claim(&part, bound, self.likely_bytes(planned), self.reserve(bound));
         let grant = match claim() {
             Some(grant) => grant,
             None => self.stalled(&part, bound, claim)?,
@@ -374,11 +373,10 @@ impl<'j> Job<'j> {
 
     /// What a chunk of `frames` frames will probably take, generously; unknown before the first: half of the room.
     fn likely_bytes(&self, frames: u64) -> u64 {
-        let known = locked(&self.book).state.bytes_per_frame(self.fed_stage());
-        match known {
-            Some(each) => each.saturating_mul(frames) / 4 * 5 + AROUND,
-            None => (frames * self.frame_bytes + AROUND).min(self.disk.room() / 2),
-        }
+        let known = locked(&self.book).state.likely_bytes(self.fed_stage(), frames);
+        known.unwrap_or_else(|| {
+            frames.saturating_mul(self.frame_bytes).saturating_add(AROUND).min(self.disk.room() / 2)
+        })
     }
 
     /// What must stay free so that the segments that wait can be finished; the one that is open, of `open` bytes, too.
@@ -388,11 +386,8 @@ impl<'j> Job<'j> {
         }
         let state = &locked(&self.book).state;
         let waiting = state.ready().into_iter().map(|index| self.final_bytes(state, index)).max();
-        let own = match state.bytes_per_frame(Stage::Final) {
-            Some(each) => each * self.settings.segment_frames / 4 * 5 + AROUND,
-            None => open,
-        };
-        waiting.unwrap_or(0).max(own)
+        let own = state.likely_bytes(Stage::Final, self.settings.segment_frames).unwrap_or(open);
+        whole_blocks(waiting.unwrap_or(0).max(own))
     }
 
     /// Lets the command grow enough for `frames` frames; waits for room where there is none.

@@ -23,6 +23,9 @@ use std::{
     path::Path,
 };
 
+/// What a container takes around the frames.
+pub(crate) const AROUND: u64 = 64 << 10;
+
 /// One segment of the film.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segment {
@@ -47,8 +50,17 @@ pub(crate) struct State {
     pub(crate) expect_frames: Option<u64>,
     /// Times that the job was started.
     pub(crate) runs: u64,
-    /// Of the chunks so far, also those that are gone: the most bytes a frame took, and frames and bytes in all.
-    sizes: BTreeMap<Stage, (u64, (u64, u64))>,
+    sizes: BTreeMap<Stage, Sizes>,
+}
+
+/// What the chunks of a stage took so far, also those that are gone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    frames: u64,
+    bytes: u64,
+    /// Whether there was a whole segment, and the most bytes that a frame took, rounded up: in whole segments, if so. A
+    /// short chunk has few frames to share the cost of its first one and of its container.
+    most: (bool, u64),
 }
 
 impl State {
@@ -98,9 +110,11 @@ impl State {
 
     /// A chunk is safe. Returns chunks of the same frames that it takes the place of.
     pub(crate) fn add(&mut self, chunk: Chunk) -> Vec<Chunk> {
-        let (most, (frames, bytes)) = self.sizes.entry(chunk.stage).or_default();
-        *most = (*most).max(chunk.bytes.div_ceil(chunk.frames.max(1)));
-        (*frames, *bytes) = (*frames + chunk.frames, *bytes + chunk.bytes);
+        let is_whole = chunk.frames >= self.segment_frames();
+        let sizes = self.sizes.entry(chunk.stage).or_default();
+        sizes.most = sizes.most.max((is_whole, chunk.bytes.div_ceil(chunk.frames.max(1))));
+        sizes.frames += chunk.frames;
+        sizes.bytes += chunk.bytes;
         let segment = self.segments.entry(chunk.first_frame / self.segment_frames()).or_default();
         match chunk.stage {
             Stage::Final => segment.final_.replace(chunk).into_iter().collect(),
@@ -178,8 +192,13 @@ impl State {
     }
 
     /// The most bytes that a frame took in a chunk of that stage so far, rounded up.
-    pub(crate) fn bytes_per_frame(&self, stage: Stage) -> Option<u64> {
-        self.sizes.get(&stage).map(|(most, _)| *most)
+    fn bytes_per_frame(&self, stage: Stage) -> Option<u64> {
+        self.sizes.get(&stage).map(|sizes| sizes.most.1)
+    }
+
+    /// What a chunk of `frames` frames will probably take, generously, judging by those of its stage so far.
+    pub(crate) fn likely_bytes(&self, stage: Stage, frames: u64) -> Option<u64> {
+        self.bytes_per_frame(stage).map(|each| each.saturating_mul(frames).saturating_mul(5) / 4 + AROUND)
     }
 
     /// The most bytes that a segment's mezzanine took so far, for a full segment.
@@ -189,8 +208,8 @@ impl State {
 
     /// What `total` frames of film will take, judging by the segments so far.
     pub(crate) fn projected_final_bytes(&self, total: u64) -> Option<u64> {
-        let (_, (frames, bytes)) = self.sizes.get(&Stage::Final)?;
-        u64::try_from(u128::from(*bytes) * u128::from(total) / u128::from(*frames)).ok()
+        let Sizes { frames, bytes, .. } = *self.sizes.get(&Stage::Final)?;
+        u64::try_from(u128::from(bytes) * u128::from(total) / u128::from(frames)).ok()
     }
 
     /// Every chunk on record.
@@ -308,6 +327,41 @@ pub(crate) fn checksum(path: &Path) -> io::Result<u32> {
         match file.read(&mut buffer)? {
             0 => return Ok(crc.finalize()),
             n => crc.update(&buffer[..n]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::StreamFacts;
+
+    #[test]
+    fn a_short_chunk_does_not_stand_for_whole_segments() {
+        let mut state = State { settings: Some(settings(10)), ..State::default() };
+        let mut add = |first_frame, frames, bytes| {
+            let stream = StreamFacts::default();
+            let stage = Stage::Final;
+            state.add(Chunk { stage, first_frame, frames, bytes, crc: 0, stream, decoded: None });
+            (state.bytes_per_frame(stage), state.projected_final_bytes(100))
+        };
+        assert_eq!(add(90, 1, 500), (Some(500), Some(50_000)));
+        assert_eq!(add(0, 10, 1000), (Some(100), Some(13_636)));
+        assert_eq!(add(10, 10, 1201), (Some(121), Some(12_861)));
+        assert_eq!(add(20, 2, 900), (Some(121), Some(15_656)));
+    }
+
+    fn settings(segment_frames: u64) -> Settings {
+        Settings {
+            version: String::new(),
+            format: "raw".into(),
+            header: String::new(),
+            size: "16x16".into(),
+            pix_fmt: "yuv420p".into(),
+            rate: "24/1".into(),
+            segment_frames,
+            mezz: None,
+            final_: "encode {out}".parse().unwrap(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod job;
 
-use job::{FFV1, FRAME, Job, frames, start};
+use job::{FFV1, FFV1_FROM_MEZZ, FRAME, Job, frames, start};
 use std::{
     path::Path,
     process::Child,
@@ -93,6 +93,29 @@ fn a_limit_that_cannot_be_kept_fails_with_the_numbers() {
     command.args(LARGE).args(["-o", "film.mkv", "--segment", "10f", "--final", FFV1, "--resume"]);
     job::run(command, &large(60)[next * LARGE_FRAME..]).ok();
     assert_eq!(job.film(), large(60));
+}
+
+/// A mezzanine without its final segment would be no use: room for both is wanted before the first frame is taken.
+#[test]
+fn a_mezzanine_is_not_begun_without_room_for_its_final() {
+    let job = Job::new();
+    let run = job.run(
+        &["--mezz", FFV1, "--final", FFV1_FROM_MEZZ, "--segment", "4f", "--max-disk", "220kB"],
+        &frames(0..22),
+    );
+    assert_eq!(run.code, 1);
+    let (begin, end) = (
+        "mezz/000000000.part.mkv needs 65944 bytes; ",
+        " bytes are taken and 166752 are left and nothing more will be deleted\n",
+    );
+    assert!(run.stderr.contains(begin) && run.stderr.ends_with(end), "{}", run.stderr);
+    // With a little more there is room, also for the second one, which is asked for while the first is in the way.
+    job.run(
+        &["--mezz", FFV1, "--final", FFV1_FROM_MEZZ, "--segment", "4f", "--max-disk", "260kB", "--resume"],
+        &frames(0..22),
+    )
+    .ok();
+    assert_eq!(job.film(), frames(0..22));
 }
 
 /// The command writes far more than anyone could foresee: the kernel stops it at its grant.
