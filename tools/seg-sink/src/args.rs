@@ -69,7 +69,7 @@ pub struct SegSink {
 
 /// A length of film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
+pub(crate) enum Length {
     /// So many frames.
     Frames(u64),
     /// As many frames as go into that time.

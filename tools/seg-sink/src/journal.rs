@@ -8,14 +8,14 @@ use crate::{durable, settings::Settings};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
 /// Which of a segment's two products a chunk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The intermediate: written from frames, read by the final command, then deleted.
     Mezz,
     /// The segment of the finished film.
@@ -24,7 +24,7 @@ pub enum Stage {
 
 impl Stage {
     /// The folder of its chunks, and the word for it in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mezz => "mezz",
             Self::Final => "final",
@@ -35,25 +35,25 @@ impl Stage {
 /// What ffprobe says of a video stream, in its own words; all segments of a film must agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct StreamFacts {
+pub(crate) struct StreamFacts {
     /// ffmpeg's name of the codec.
-    pub codec_name: String,
+    pub(crate) codec_name: String,
     /// Pixels across.
-    pub width: u64,
+    pub(crate) width: u64,
     /// Rows down.
-    pub height: u64,
+    pub(crate) height: u64,
     /// Sample format.
-    pub pix_fmt: String,
+    pub(crate) pix_fmt: String,
     /// Frames a second, `24/1`.
-    pub r_frame_rate: String,
+    pub(crate) r_frame_rate: String,
     /// Range, where tagged.
-    pub color_range: Option<String>,
+    pub(crate) color_range: Option<String>,
     /// Matrix, where tagged.
-    pub color_space: Option<String>,
+    pub(crate) color_space: Option<String>,
     /// Transfer, where tagged.
-    pub color_transfer: Option<String>,
+    pub(crate) color_transfer: Option<String>,
     /// Primaries, where tagged.
-    pub color_primaries: Option<String>,
+    pub(crate) color_primaries: Option<String>,
 }
 
 impl StreamFacts {
@@ -68,48 +68,48 @@ impl StreamFacts {
 
 /// A proved file: what it holds and how to know it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// What it is.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// The film frame it begins with; names the file.
-    pub first_frame: u64,
+    pub(crate) first_frame: u64,
     /// Frames in it.
-    pub frames: u64,
+    pub(crate) frames: u64,
     /// Its size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// CRC-32 of its bytes.
-    pub crc: u32,
+    pub(crate) crc: u32,
     /// What ffprobe says of it.
-    pub stream: StreamFacts,
+    pub(crate) stream: StreamFacts,
     /// SHA-256 over the hashes of its decoded frames, where it was decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decoded: Option<String>,
+    pub(crate) decoded: Option<String>,
 }
 
 impl Chunk {
     /// One past its last film frame.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.first_frame + self.frames
     }
 }
 
 /// The finished film, proved under its temporary name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Film {
+pub(crate) struct Film {
     /// Where it is to be.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Frames in it.
-    pub frames: u64,
+    pub(crate) frames: u64,
     /// Its size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// CRC-32 of its bytes.
-    pub crc: u32,
+    pub(crate) crc: u32,
 }
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Record {
+pub(crate) enum Record {
     /// The first line: what the job is.
     Job {
         /// Everything that decides the film's bytes.
@@ -164,19 +164,8 @@ fn seal(seq: u64, record: &Record) -> io::Result<String> {
     Ok(format!("{},\"crc32\":\"{crc:08x}\"}}\n", &text[..text.len() - 1]))
 }
 
-fn unseal(seq: u64, line: &[u8]) -> Option<Record> {
-    #[derive(Deserialize)]
-    struct Line {
-        seq: u64,
-        #[serde(flatten)]
-        record: Record,
-    }
-    let line: Line = serde_json::from_slice(&unsealed(line)?).ok()?;
-    (line.seq == seq).then_some(line.record)
-}
-
 /// The object that a line's checksum covers; `None` where there is no newline or the checksum is wrong.
-fn unsealed(line: &[u8]) -> Option<Vec<u8>> {
+fn unseal(line: &[u8]) -> Option<Vec<u8>> {
     let line = line.strip_suffix(b"\n")?;
     let (body, end) = line.split_at(line.len().checked_sub(SEAL)?);
     let text = [body, b"}"].concat();
@@ -184,23 +173,55 @@ fn unsealed(line: &[u8]) -> Option<Vec<u8>> {
     (end == format!(",\"crc32\":\"{crc:08x}\"}}").as_bytes()).then_some(text)
 }
 
-/// The sound records of a journal's bytes and the length they take; an error names the line that is damaged.
-fn replay(bytes: &[u8]) -> Result<(Vec<Record>, usize), String> {
-    let mut records = Vec::new();
-    let mut sound = 0;
-    let mut lines = bytes.split_inclusive(|&b| b == b'\n');
-    for line in lines.by_ref() {
-        let Some(record) = unseal(records.len() as u64, line) else {
-            break;
-        };
-        records.push(record);
-        sound += line.len();
+/// The fact in a sealed line, if it is the line number `seq`.
+fn parse(seq: u64, text: &[u8]) -> Result<Record, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        seq: u64,
+        #[serde(flatten)]
+        record: Record,
     }
-    // A crash damages the end only: a sound line after a damaged one means that something else was at work.
-    if lines.any(|line| unsealed(line).is_some()) {
-        return Err(format!("line {} is damaged, and sound ones follow it", records.len() + 1));
+    match serde_json::from_slice(text) {
+        Ok(Line { seq: found, .. }) if found != seq => Err(format!("line {} is missing", seq + 1)),
+        Ok(Line { record: Record::Job { settings, fingerprint }, .. })
+            if settings.fingerprint() != fingerprint =>
+        {
+            Err("the settings do not fit their fingerprint".into())
+        }
+        Ok(Line { record, .. }) => Ok(record),
+        Err(e) => Err(format!("line {}: {e}", seq + 1)),
     }
-    Ok((records, sound))
+}
+
+/// How far a journal is sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sound {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Hands the sound records of a journal to `each`, one after another. An error names the line that no crash can have
+/// damaged.
+fn replay(mut journal: impl BufRead, mut each: impl FnMut(Record)) -> Result<Sound, String> {
+    let mut sound = Sound::default();
+    let mut is_damaged = false;
+    let mut line = Vec::new();
+    while journal.read_until(b'\n', &mut line).map_err(|e| cli::reason(&e))? > 0 {
+        match unseal(&line) {
+            // A crash damages the end only: a sound line after a damaged one means that something else was at work.
+            Some(_) if is_damaged => {
+                return Err(format!("line {} is damaged, and sound ones follow it", sound.records + 1));
+            }
+            Some(text) => {
+                each(parse(sound.records, &text)?);
+                sound.records += 1;
+                sound.bytes += line.len() as u64;
+            }
+            None => is_damaged = true,
+        }
+        line.clear();
+    }
+    Ok(sound)
 }
 
 /// An open journal.
@@ -214,26 +235,23 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// What a journal says, without touching it. No file: no records.
-    pub(crate) fn read(path: &Path) -> Result<(Vec<Record>, u64), String> {
-        let mut bytes = Vec::new();
+    /// Hands what a journal says to `each`, without touching it. No file: no records.
+    pub(crate) fn read(path: &Path, each: impl FnMut(Record)) -> Result<Sound, String> {
         match File::open(path) {
-            Ok(mut file) => file.read_to_end(&mut bytes).map_err(|e| cli::reason(&e))?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-            Err(e) => return Err(cli::reason(&e)),
-        };
-        let (records, sound) = replay(&bytes)?;
-        Ok((records, sound as u64))
+            Ok(file) => replay(BufReader::new(file), each),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Sound::default()),
+            Err(e) => Err(cli::reason(&e)),
+        }
     }
 
-    /// Opens or begins a journal of which `records` records in `sound` bytes are sound, and cuts off the rest.
-    pub(crate) fn open(path: &Path, records: u64, sound: u64) -> io::Result<Self> {
+    /// Opens or begins a journal, and cuts off what is not sound.
+    pub(crate) fn open(path: &Path, sound: Sound) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
-        if file.metadata()?.len() > sound {
-            durable::truncate(path, &file, sound)?;
+        if file.metadata()?.len() > sound.bytes {
+            durable::truncate(path, &file, sound.bytes)?;
         }
         durable::sync_name(path)?;
-        Ok(Self { path: path.to_owned(), file, seq: records, is_broken: false })
+        Ok(Self { path: path.to_owned(), file, seq: sound.records, is_broken: false })
     }
 
     /// Adds a fact. When this returns, the fact outlasts a power cut.
@@ -263,16 +281,22 @@ mod tests {
             .collect()
     }
 
+    /// The number of sound records and the bytes they take.
+    fn sound(bytes: &[u8]) -> Result<(usize, usize), String> {
+        let mut records = 0;
+        let sound = replay(bytes, |_| records += 1)?;
+        assert_eq!(sound.records, records as u64);
+        Ok((records, sound.bytes as usize))
+    }
+
     #[test]
     fn every_cut_leaves_the_lines_before_it() {
         let bytes = three();
         let ends: Vec<_> =
             bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
         for cut in 0..=bytes.len() {
-            let (records, sound) = replay(&bytes[..cut]).unwrap();
             let whole = ends.iter().filter(|&&e| e <= cut).count();
-            assert_eq!(records.len(), whole);
-            assert_eq!(sound, if whole == 0 { 0 } else { ends[whole - 1] });
+            assert_eq!(sound(&bytes[..cut]), Ok((whole, if whole == 0 { 0 } else { ends[whole - 1] })));
         }
     }
 
@@ -284,8 +308,8 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = bytes.clone();
                 bad[at] ^= 1 << bit;
-                match replay(&bad) {
-                    Ok((records, _)) => assert!(at >= last && records.len() < 3, "byte {at}"),
+                match sound(&bad) {
+                    Ok((records, _)) => assert!(at >= last && records < 3, "byte {at}"),
                     Err(e) => assert!(e.ends_with("is damaged, and sound ones follow it"), "{e}"),
                 }
             }
@@ -296,13 +320,24 @@ mod tests {
     fn a_tail_of_zeros_is_a_crash() {
         let mut bytes = three();
         bytes.extend([0; 700]);
-        assert_eq!(replay(&bytes).unwrap().0.len(), 3);
+        assert_eq!(sound(&bytes), Ok((3, three().len())));
     }
 
     #[test]
     fn a_missing_line_is_not() {
         let bytes = three();
-        let first = bytes.iter().position(|&b| b == b'\n').unwrap() + 1;
-        assert_eq!(replay(&bytes[first..]).unwrap_err(), "line 1 is damaged, and sound ones follow it");
+        let lines: Vec<_> = bytes.split_inclusive(|&b| b == b'\n').collect();
+        assert_eq!(sound(&lines[1..].concat()), Err("line 1 is missing".into()));
+        assert_eq!(sound(&[lines[0], lines[2]].concat()), Err("line 2 is missing".into()));
+    }
+
+    #[test]
+    fn nor_is_a_fact_that_nobody_knows() {
+        let mut bytes = three();
+        let text = r#"{"seq":3,"type":"gossip"}"#;
+        bytes.extend(
+            format!("{},\"crc32\":\"{:08x}\"}}\n", &text[..24], crc32fast::hash(text.as_bytes())).bytes(),
+        );
+        assert!(sound(&bytes).unwrap_err().starts_with("line 4: unknown variant `gossip`"));
     }
 }

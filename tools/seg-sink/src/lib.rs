@@ -33,8 +33,4 @@ mod template;
 mod upstream;
 pub mod warden;
 
-pub use args::{Length, SegSink};
-pub use journal::{Chunk, Film, Record, Stage, StreamFacts};
-pub use proof::Verify;
-pub use settings::Settings;
-pub use template::{Fields, Template};
+pub use args::SegSink;

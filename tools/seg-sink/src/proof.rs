@@ -8,12 +8,12 @@ use crate::{
     state::checksum,
 };
 use sha2::{Digest, Sha256};
-use std::{path::Path, str::FromStr};
+use std::{collections::BTreeSet, path::Path, str::FromStr};
 use timebase::Rational;
 
 /// What a file must pass before it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
+pub(crate) enum Verify {
     /// Its container has the right number of frames, at the right times.
     Count,
     /// And every one of them decodes.
@@ -84,13 +84,14 @@ fn count(file: &str, frames: u64, control: &Control) -> Result<StreamFacts, Fail
         "compact",
         file,
     ];
-    let mut times = Vec::new();
-    let mut untimed = 0u64;
+    let mut times = Times::new();
+    let (mut found, mut untimed) = (0u64, 0u64);
     let mut stream = String::new();
     child::read_lines(&words(&argv), control, Stop::Abort, |line| {
         if let Some(packet) = line.strip_prefix("packet|") {
+            found += 1;
             match packet.split('|').find_map(|f| f.strip_prefix("pts=")).and_then(|t| t.parse::<i64>().ok()) {
-                Some(time) => times.push(time),
+                Some(time) => times.add(time),
                 None => untimed += 1,
             }
         } else if let Some(facts) = line.strip_prefix("stream|") {
@@ -98,7 +99,6 @@ fn count(file: &str, frames: u64, control: &Control) -> Result<StreamFacts, Fail
         }
     })?;
     let wrong = |text: String| Err(Failure::Command(text));
-    let found = times.len() as u64 + untimed;
     if found != frames {
         return wrong(format!("has {found} frames, not {frames}"));
     }
@@ -126,24 +126,84 @@ fn count(file: &str, frames: u64, control: &Control) -> Result<StreamFacts, Fail
     let (Some(fps), Some(tick)) = (rate(field("r_frame_rate")), rate(field("time_base"))) else {
         return wrong("has no frame rate".into());
     };
-    times.sort_unstable();
-    match uneven(&times, fps, tick) {
+    match times.uneven(fps, tick) {
         Some(at) => wrong(format!("frame {at} is not at its time at {} frames a second", fps.fraction())),
         None => Ok(facts),
     }
 }
 
-/// The first frame that is not where `fps` puts it, to within one tick, or not after the one before it.
-fn uneven(times: &[i64], fps: Rational, tick: Rational) -> Option<usize> {
-    let first = *times.first()?;
-    let fits = |n: usize, time: i64| {
-        // |(time - first) * tick - n / fps| <= tick, in whole numbers.
-        let is = i128::from(time - first) * i128::from(tick.num()) * i128::from(fps.num());
-        let want = n as i128 * i128::from(fps.den()) * i128::from(tick.den());
-        (is - want).abs() <= i128::from(tick.num()) * i128::from(fps.num())
-    };
-    let rising = |n: usize| n == 0 || times[n] > times[n - 1];
-    (0..times.len()).find(|&n| !rising(n) || !fits(n, times[n]))
+/// How far a codec moves a frame away from its place when it puts frames in decoding order: no more (H.265 keeps 16).
+const REORDERED: usize = 32;
+
+/// The times of frames, in ticks: are they evenly spaced at one rate?
+///
+/// They come in decoding order, and the rate comes last. So that nothing has to be kept until then, each frame narrows
+/// down the spacings that would put it and all before it within one tick of their places.
+struct Times {
+    /// Frames that another may still come before.
+    ahead: BTreeSet<i64>,
+    /// Frames that are in their order.
+    ordered: u64,
+    first: i64,
+    last: i64,
+    /// The least and the greatest spacing, as ticks for so many frames: each is what the frame of that number allows.
+    least: (i128, u64),
+    most: (i128, u64),
+    /// The first frame that does not come after the one before it.
+    falling: Option<u64>,
+}
+
+impl Times {
+    fn new() -> Self {
+        let (least, most) = ((0, 1), (i64::MAX.into(), 1));
+        Self { ahead: BTreeSet::new(), ordered: 0, first: 0, last: i64::MIN, least, most, falling: None }
+    }
+
+    /// Takes the next frame's time.
+    fn add(&mut self, time: i64) {
+        if !self.ahead.insert(time) {
+            self.falling.get_or_insert(self.ordered + self.ahead.len() as u64);
+        }
+        if self.ahead.len() > REORDERED {
+            self.order_next();
+        }
+    }
+
+    fn order_next(&mut self) {
+        let Some(time) = self.ahead.pop_first() else { return };
+        let number = self.ordered;
+        self.ordered += 1;
+        if number == 0 {
+            self.first = time;
+        } else {
+            let ticks = i128::from(time) - i128::from(self.first);
+            let is_less = |a: (i128, u64), b: (i128, u64)| a.0 * i128::from(b.1) < b.0 * i128::from(a.1);
+            if is_less(self.least, (ticks - 1, number)) {
+                self.least = (ticks - 1, number);
+            }
+            if is_less((ticks + 1, number), self.most) {
+                self.most = (ticks + 1, number);
+            }
+        }
+        if time <= self.last {
+            self.falling.get_or_insert(number);
+        }
+        self.last = time;
+    }
+
+    /// A frame that is not where `fps` puts it, to within one `tick`, or not after the one before it.
+    fn uneven(mut self, fps: Rational, tick: Rational) -> Option<u64> {
+        while !self.ahead.is_empty() {
+            self.order_next();
+        }
+        // A frame takes 1 / (fps * tick) ticks.
+        let ticks = i128::from(fps.den()) * i128::from(tick.den());
+        let frames = i128::from(fps.num()) * i128::from(tick.num());
+        let (least, most) = (self.least, self.most);
+        let early = (most.0 * frames < ticks * i128::from(most.1)).then_some(most.1);
+        let late = (least.0 * frames > ticks * i128::from(least.1)).then_some(least.1);
+        self.falling.or(early).or(late)
+    }
 }
 
 /// The decoder's word: a hash of every frame, digested for each part.
@@ -211,13 +271,34 @@ mod tests {
     #[test]
     fn times_are_held_to_the_rate() {
         let (fps, tick) = (Rational::whole(24), Rational::new(1, 1000).unwrap());
+        let uneven = |times: &[i64]| {
+            let mut taken = Times::new();
+            times.iter().for_each(|&time| taken.add(time));
+            taken.uneven(fps, tick)
+        };
         let rounded: Vec<i64> = (0..1000).map(|n| (n * 1000 + 12) / 24).collect();
-        assert_eq!(uneven(&rounded, fps, tick), None);
-        assert_eq!(uneven(&[7, 49, 90, 132], fps, tick), None);
-        assert_eq!(uneven(&[0, 42, 42], fps, tick), Some(2));
-        assert_eq!(uneven(&[0, 42, 125], fps, tick), Some(2));
+        assert_eq!(uneven(&rounded), None);
+        let decoding: Vec<i64> = rounded.chunks(8).flat_map(|gop| gop.iter().rev().copied()).collect();
+        assert_eq!(uneven(&decoding), None);
+        assert_eq!(uneven(&[7, 49, 90, 132]), None);
+        assert_eq!(uneven(&[0, 42, 42]), Some(2));
+        assert_eq!(uneven(&[0, 42, 125]), Some(2));
+        assert_eq!(uneven(&[0, 42, 60]), Some(2));
         let pal: Vec<i64> = (0..1000).map(|n| n * 40).collect();
-        assert_eq!(uneven(&pal, fps, tick), Some(1));
-        assert_eq!(uneven(&[], fps, tick), None);
+        assert_eq!(uneven(&pal), Some(999));
+        for frame in [1, 500, 998] {
+            let (mut early, mut late, mut gone) = (rounded.clone(), rounded.clone(), rounded.clone());
+            early[frame] -= 2;
+            late[frame] += 2;
+            gone.remove(frame);
+            for times in [early, late, gone] {
+                assert!(uneven(&times).is_some(), "{frame}");
+            }
+        }
+        // One that comes too late to be put in its place.
+        let mut straggler = rounded.clone();
+        straggler[..100].rotate_left(1);
+        assert_eq!(uneven(&straggler), Some(67));
+        assert_eq!(uneven(&[]), None);
     }
 }

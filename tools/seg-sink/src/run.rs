@@ -47,14 +47,7 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
 
     let folder = Folder::create(dir)?;
     let _lock = folder.lock()?;
-    let path = folder.journal();
-    let (records, sound) = Journal::read(&path).map_err(|e| Error::failed(path.display(), e))?;
-    let mut state = State::new(&records);
-    if let Some(Record::Job { settings, fingerprint }) = records.first()
-        && settings.fingerprint() != *fingerprint
-    {
-        return Err(Error::failed(path.display(), "the settings do not fit their fingerprint"));
-    }
+    let (mut state, sound) = State::read(&folder)?;
     if state.done && state.film.as_ref().is_some_and(|f| f.path == output && output.exists()) {
         session.note(format_args!("{}: is finished already", output.display()));
         return Ok(());
@@ -89,17 +82,18 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
             (Some(reader), settings)
         }
     };
+    let path = folder.journal();
     let geometry =
         settings.geometry().ok_or_else(|| Error::failed(path.display(), "the settings make no sense"))?;
 
     let broken = |e: io::Error| Error::failed(path.display(), cli::reason(&e));
-    let mut journal = Journal::open(&path, records.len() as u64, sound).map_err(broken)?;
+    let mut journal = Journal::open(&path, sound).map_err(broken)?;
     let end_is_news = is_all_here && state.ended.is_none();
     let mut note = |record: Record| {
         state.apply(&record);
         journal.add(&record).map_err(broken)
     };
-    if records.is_empty() {
+    if sound.records == 0 {
         note(Record::Job { settings: settings.clone(), fingerprint: settings.fingerprint() })?;
     }
     note(Record::Run { next_frame, expect_frames: args.input.expect_frames, max_disk: args.max_disk })?;

@@ -9,26 +9,26 @@ use timebase::Rational;
 
 /// The settings of a job. Everything else (`--jobs`, `--max-disk`, `--verify`, …) may change from run to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// seg-sink's own version.
-    pub version: String,
+    pub(crate) version: String,
     /// `raw` or `y4m`: how frames reach the commands.
-    pub format: String,
+    pub(crate) format: String,
     /// The YUV4MPEG2 header line that each command reads first; empty for raw video.
-    pub header: String,
+    pub(crate) header: String,
     /// `WxH`.
-    pub size: String,
+    pub(crate) size: String,
     /// ffmpeg's name.
-    pub pix_fmt: String,
+    pub(crate) pix_fmt: String,
     /// Frames a second of the input, `N/D`.
-    pub rate: String,
+    pub(crate) rate: String,
     /// Frames of a full segment.
-    pub segment_frames: u64,
+    pub(crate) segment_frames: u64,
     /// `--mezz`.
-    pub mezz: Option<Template>,
+    pub(crate) mezz: Option<Template>,
     /// `--final`.
     #[serde(rename = "final")]
-    pub final_: Template,
+    pub(crate) final_: Template,
 }
 
 /// `--mezz` and `--final`.
@@ -89,12 +89,12 @@ impl Settings {
     }
 
     /// SHA-256 over all of them.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         hex(&Sha256::digest(self.json().to_string()))
     }
 
     /// The first setting that differs, both values with it.
-    pub fn difference(&self, other: &Self) -> Option<String> {
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         let (ours, theirs) = (self.json(), other.json());
         let names = ours.as_object()?.keys().find(|k| ours[*k] != theirs[*k])?.clone();
         Some(format!("{names} was {}, is {}", ours[&names], theirs[&names]))

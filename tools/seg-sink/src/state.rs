@@ -13,7 +13,7 @@
 use crate::{
     durable,
     folder::{Folder, part_of},
-    journal::{Chunk, Film, Record, Stage},
+    journal::{Chunk, Film, Journal, Record, Sound, Stage},
     settings::Settings,
 };
 use std::{
@@ -64,11 +64,12 @@ struct Sizes {
 }
 
 impl State {
-    /// What a journal says.
-    pub(crate) fn new(records: &[Record]) -> Self {
-        let mut state = Self::default();
-        records.iter().for_each(|record| state.apply(record));
-        state
+    /// What the journal in `folder` says, and how much of it is sound.
+    pub(crate) fn read(folder: &Folder) -> cli::Result<(Self, Sound)> {
+        let (path, mut state) = (folder.journal(), Self::default());
+        let sound = Journal::read(&path, |record| state.apply(&record))
+            .map_err(|e| cli::Error::failed(path.display(), e))?;
+        Ok((state, sound))
     }
 
     /// And what one more record adds.
@@ -322,7 +323,7 @@ fn is_file_of(path: &Path, bytes: u64, crc: u32) -> bool {
 pub(crate) fn checksum(path: &Path) -> io::Result<u32> {
     let mut file = File::open(path)?;
     let mut crc = crc32fast::Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = [0; 1 << 14];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(crc.finalize()),

@@ -5,7 +5,7 @@ use crate::{
     control::Control,
     film,
     folder::{Folder, part_of},
-    journal::{Chunk, Journal},
+    journal::Chunk,
     proof::{self, Verify},
     state::State,
 };
@@ -16,9 +16,7 @@ use std::{fs, io::Write, path::Path, time::Duration};
 /// Prints the job in `dir`; joins what is finished to `so_far`.
 pub(crate) fn print(dir: &Path, so_far: Option<&Path>) -> Result<()> {
     let folder = Folder::open(dir)?;
-    let path = folder.journal();
-    let (records, _) = Journal::read(&path).map_err(|e| Error::failed(path.display(), e))?;
-    let mut state = State::new(&records);
+    let (mut state, _) = State::read(&folder)?;
     let lost = state.compare(&folder);
     let disk = folder.bytes(|_| false);
     let segments: Vec<&Chunk> = state.segments.values().filter_map(|s| s.final_.as_ref()).collect();

@@ -9,44 +9,44 @@ use timebase::Rational;
 /// A command: words, some with places such as `{out}` in them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Template {
+pub(crate) struct Template {
     words: Vec<String>,
 }
 
 /// What the places are filled with.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     /// `{in}`: the mezzanine to read; `None` where frames come on standard input.
-    pub input: Option<&'a Path>,
+    pub(crate) input: Option<&'a Path>,
     /// `{out}`: the file to write.
-    pub output: &'a Path,
+    pub(crate) output: &'a Path,
     /// `{index}`: the segment's number, from 0.
-    pub index: u64,
+    pub(crate) index: u64,
     /// `{frames}`: its length; for frames on standard input the most that will come.
-    pub frames: u64,
+    pub(crate) frames: u64,
     /// `{size}`: of a frame.
-    pub size: Size,
+    pub(crate) size: Size,
     /// `{pix_fmt}`: of a frame.
-    pub pix_fmt: PixFmt,
+    pub(crate) pix_fmt: PixFmt,
     /// `{rate}`: frames a second.
-    pub rate: Rational,
+    pub(crate) rate: Rational,
 }
 
 const PLACES: [&str; 7] = ["{in}", "{out}", "{index}", "{frames}", "{size}", "{pix_fmt}", "{rate}"];
 
 impl Template {
     /// The program's name.
-    pub fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         &self.words[0]
     }
 
     /// True when it takes a mezzanine's name; otherwise frames come on its standard input.
-    pub fn reads_file(&self) -> bool {
+    pub(crate) fn reads_file(&self) -> bool {
         self.words.iter().any(|w| w.contains("{in}"))
     }
 
     /// The argument vector.
-    pub fn fill(&self, fields: &Fields<'_>) -> Vec<String> {
+    pub(crate) fn fill(&self, fields: &Fields<'_>) -> Vec<String> {
         let path = |p: &Path| p.to_string_lossy().into_owned();
         let values = [
             fields.input.map_or(String::new(), path),
