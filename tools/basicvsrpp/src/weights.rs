@@ -215,7 +215,7 @@ struct Tensors(BTreeMap<String, Tensor>);
 
 impl Tensors {
     fn take(&mut self, name: &str, want: impl Fn(&[usize]) -> Vec<usize>) -> Result<Tensor, String> {
-        let tensor = self.0.remove(name).ok_or_else(|| format!("tensor {name} is missing"))?;
+        let tensor = self.0.remove(name).ok_or_else(|| format!("tensor {name} of BasicVSR++ is missing"))?;
         let want = want(&tensor.shape);
         if tensor.shape != want {
             let list = |s: &[usize]| s.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(",");

@@ -7,7 +7,8 @@ use cli::{Error, InputArgs, OutputArgs, Result, RunArgs, Session, Size, ThreadAr
 use serde_json::{Value, json};
 use std::{io::Write, path::PathBuf, str::FromStr, time::Duration};
 
-/// BasicVSR++ in temporal windows: W x H frames in, 4W x 4H frames out, one for one
+/// BasicVSR++ in temporal windows: W x H frames in, one for one 4W x 4H frames out, or W x H where the checkpoint
+/// keeps the size
 #[derive(Parser, Clone, Debug)]
 #[command(name = "sr-window", version, about)]
 pub struct Args {
@@ -44,7 +45,7 @@ pub struct Args {
     /// Give up on a child that neither takes nor gives a byte for so long
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = humantime::parse_duration)]
     pub engine_timeout: Duration,
-    /// Print the checkpoint as JSON and exit
+    /// Print the checkpoint as JSON, its scale (4 or 1) and sizes, and exit
     #[arg(long)]
     pub info: bool,
     /// Print what there is to run on as JSON and exit

@@ -1,4 +1,5 @@
-//! BasicVSR++ in temporal windows: W x H frames in, 4W x 4H frames out, one for one.
+//! BasicVSR++ in temporal windows: W x H frames in, one for one 4W x 4H frames out, or W x H where the checkpoint keeps
+//! the size.
 //!
 //! | module | idea |
 //! | --- | --- |

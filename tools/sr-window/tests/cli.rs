@@ -1,6 +1,6 @@
 //! The real binary on real pipes: windows, restarts, cuts, children and endings.
 
-use basicvsrpp::formula;
+use basicvsrpp::{checkpoint::Tensor, formula};
 use serde_json::Value;
 use std::{
     io::Write,
@@ -15,25 +15,30 @@ const HEIGHT: usize = 64;
 const IN: usize = WIDTH * HEIGHT * 3;
 const OUT: usize = 16 * IN;
 
-/// A small checkpoint in a file that lives as long as the tests.
+/// A file with these tensors.
+fn checkpoint(name: &str, tensors: &[(String, Tensor)]) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sr-window-{name}.safetensors"));
+    let partial = path.with_extension(std::process::id().to_string());
+    std::fs::write(&partial, formula::safetensors(tensors, "sr-window's tests")).unwrap();
+    std::fs::rename(partial, &path).unwrap();
+    path
+}
+
+/// A small network in a file that lives as long as the tests.
 fn weights() -> &'static str {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
-    let path = FILE.get_or_init(|| {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sr-window-c16b1.safetensors");
-        let partial = path.with_extension(std::process::id().to_string());
-        std::fs::write(&partial, formula::safetensors(&formula::tensors(16, 1), "sr-window's tests"))
-            .unwrap();
-        std::fs::rename(partial, &path).unwrap();
-        path
-    });
-    path.to_str().unwrap()
+    FILE.get_or_init(|| checkpoint("c16b1", &formula::tensors(16, 1))).to_str().unwrap()
 }
 
 /// A film of formula frames; from frame `cut` on it is another scene, the first one upside down and inverted.
 fn film(frames: usize, cut: Option<usize>) -> Vec<u8> {
+    film_of([WIDTH, HEIGHT], frames, cut)
+}
+
+fn film_of([width, height]: [usize; 2], frames: usize, cut: Option<usize>) -> Vec<u8> {
     let mut film = Vec::new();
     for k in 0..frames {
-        let frame = formula::frame(WIDTH, HEIGHT, k);
+        let frame = formula::frame(width, height, k);
         if cut.is_some_and(|cut| k >= cut) {
             film.extend(frame.iter().rev().map(|b| 255 - b / 2));
         } else {
@@ -231,20 +236,56 @@ fn no_gpu_is_an_error_for_cuda_and_a_word_for_auto() {
     assert_eq!(said, format!("sr-window: --device auto: running on the CPU: {reason}\n"));
 }
 
+/// A small network that keeps the size, in a file that lives as long as the tests.
+fn keeping_size() -> &'static str {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| checkpoint("keeping-size", &formula::tensors_keeping_size(16, 1))).to_str().unwrap()
+}
+
+/// Runs it on the CPU on frames of `size`.
+fn keep_size(size: &str, args: &[&str], input: &[u8]) -> Output {
+    let always = ["-s", size, "-p", "rgb24", "--device", "cpu", "--weights", keeping_size()];
+    run_plainly(&[&always[..], args].concat(), input)
+}
+
+/// Windows, cuts, restarts and tiles are the same to it.
 #[test]
 fn a_network_that_keeps_the_size() {
-    let weights = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sr-window-keeping-size.safetensors");
-    std::fs::write(&weights, formula::safetensors(&formula::tensors_keeping_size(16, 1), "")).unwrap();
-    let weights = weights.to_str().unwrap();
-    let film = [formula::frame(256, 260, 0), formula::frame(256, 260, 1)].concat();
-    let args = ["-s", "256x260", "-p", "rgb24", "--device", "cpu", "--weights", weights];
-    let whole = run_plainly(&args, &film);
-    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-    assert_eq!(whole.stdout.len(), film.len());
-    let tiled = run_plainly(&[&args[..], &["--tile", "256x256"]].concat(), &film);
-    assert!(tiled.status.success(), "{}", String::from_utf8_lossy(&tiled.stderr));
-    assert_eq!(tiled.stdout.len(), film.len());
+    let film = film_of([256, 260], 4, Some(2));
+    let frame = film.len() / 4;
+    let restored = |args: &[&str], film: &[u8]| {
+        let output = keep_size("256x260", &[&["--window", "2", "--overlap", "1"], args].concat(), film);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let whole = restored(&[], &film);
+    assert_eq!(whole.len(), film.len());
+    let scenes = film.split_at(2 * frame);
+    assert!(whole == [restored(&[], scenes.0), restored(&[], scenes.1)].concat());
+    let uncut = restored(&["--cuts", "off"], &film);
+    assert!(uncut != whole);
+    let late = restored(&["--cuts", "off", "--first-frame", "1", "--start", "3"], &film[frame..]);
+    assert!(late == uncut[3 * frame..]);
+    assert_eq!(restored(&["--tile", "256x256"], scenes.0).len(), 2 * frame);
+}
 
-    let args = ["-s", "250x260", "-p", "rgb24", "--device", "cpu", "--weights", weights];
-    fails(&run_plainly(&args, b""), 1, "cpu: frames of 250x260: the network takes 256x256 and larger");
+#[test]
+fn what_a_network_that_keeps_the_size_says() {
+    let info = run_plainly(&["--info", "--weights", keeping_size()], b"");
+    let info: Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!((&info["scale"], &info["mid_channels"]), (&1.into(), &16.into()));
+    let message = "cpu: frames of 250x260: the network takes 256x256 and larger";
+    fails(&keep_size("250x260", &[], b""), 1, message);
+    let message = "cpu: frames of 256x258: the network takes multiples of 4";
+    fails(&keep_size("256x258", &[], b""), 1, message);
+}
+
+#[test]
+fn another_network_is_refused() {
+    let mut tensors = formula::tensors(16, 1);
+    tensors.retain(|(name, _)| !name.starts_with("spynet."));
+    let path = checkpoint("no-flow", &tensors);
+    let path = path.to_str().unwrap();
+    let message = format!("{path}: tensor spynet.mean of BasicVSR++ is missing");
+    fails(&run(&["--weights", path], b""), 1, &message);
 }

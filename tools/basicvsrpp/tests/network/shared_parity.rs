@@ -81,7 +81,7 @@ fn broken_files_are_refused_in_one_clear_line() {
     let broken = |name: &str| folder.join("broken").join(name);
     Model::load(&broken("control-ok.pth")).unwrap();
     let reasons = [
-        ("missing-key.pth", "tensor deform_align.forward_1.conv_offset.2.weight is missing"),
+        ("missing-key.pth", "tensor deform_align.forward_1.conv_offset.2.weight of BasicVSR++ is missing"),
         (
             "wrong-shape.pth",
             "tensor backbone.backward_2.main.0.weight: found 16,32,3,3 where 16,64,3,3 is needed",
