@@ -15,7 +15,9 @@ WEIGHTS  = builtin#           BasicVSR++ checkpoint: a .pth or .safetensors file
 ENGINE   =#                   another model instead: the command that `sr-window --engine` takes
 START    = 0#                 first film frame
 FRAMES   =#                   how many; empty: to the film's end
+PART     =#                   I/N: only the I-th of N parts, to be joined; options 4, 5 and recommended
 KEEP     =#                   1: the mezzanines stay
+SAMPLE   = 20s#               how much of the film `make report` runs
 
 # The picture.
 SCALE    = sar#               square pixels by the film's own aspect, or WxH
@@ -41,17 +43,18 @@ JOBS     = 1#                 segments encoded at once
 PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
-settings := SRC WEIGHTS ENGINE START FRAMES KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
-export settings $(settings) OUT PREFIX DESTDIR BIN
+settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
+export settings $(settings) OUT SAMPLE PREFIX DESTDIR BIN
 export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
-# The stages. END, FIRST and NEXT are frames of the film: where it ends, the first that sr-window reads, the first that
-# it emits; PREPARED and ENLARGED are picture sizes. `begin` finds them all.
+# The stages. FIRST, NEXT, END, SEEN and READ are frames of the film: the first that sr-window reads, the first and the end of
+# those that it emits, the end of those that it and that deint-crop read. Only where a part ends before the film does are the
+# last three not the same. PREPARED and ENLARGED are picture sizes. `begin` finds them all.
 ffmpeg   = ffmpeg -hide_banner -loglevel error -nostdin -y
 decode   = $(ffmpeg) $$SEEK -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
-prepare  = deint-crop --scale $(SCALE) --crop $$CROP --start $$FIRST --expect-frames $$END $(call report,deint-crop)
-enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT \
-             --expect-frames $$((END - FIRST)) $(call report,sr-window)
+prepare  = deint-crop --scale $(SCALE) --crop $$CROP --start $$FIRST $$CONTEXT --expect-frames $$READ $(call report,deint-crop)
+enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT $$EMIT \
+             --expect-frames $$((SEEN - FIRST)) $(call report,sr-window)
 network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $(WINDOW) --overlap $(OVERLAP)
 retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
 whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
@@ -142,6 +145,9 @@ direct: option4 ## where the disk matters more than the clock: option4
 resume: tools ## go on with what was interrupted in OUT
 	$(HERE)/scripts/resume
 
+join: tools ## make one film of the parts in OUT
+	$(HERE)/scripts/join
+
 ##@ About a film
 
 plan: tools ## what every option would take of disk and time, from samples of the film
@@ -163,6 +169,8 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	    stage final      '$(ffmpeg) -i - $(x265) final.mkv <retimed'
 	done
 	predict
+report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report
+	$(HERE)/scripts/storage-report
 verify: tools ## prove the films in OUT: frames, decode, and every stream's end on the one clock
 	for film in $(OUT)/*/film.mkv; do $(HERE)/scripts/verify-film "$$SRC" "$$film"; done
 subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv OUT=dir LANG=eng
@@ -171,7 +179,7 @@ subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv
 ##@ The tools
 
 build: ## compile the five tools
-	cargo build --release --workspace --bins
+	cargo build --release --workspace --bins --manifest-path $(HERE)/Cargo.toml
 tools: $(if $(filter $(HERE)/target/release,$(BIN)),build)
 demo: ## set up, build, and make two small films
 	scripts/setup

@@ -1,0 +1,111 @@
+"""What the options keep on the disk: the arithmetic that `make plan` does beforehand and `make report` afterwards.
+
+Sizes are bytes, speeds are seconds a frame.
+"""
+
+import re
+from dataclasses import dataclass
+
+# The clock of the films, frames a second.
+FPS = 25
+
+
+@dataclass(frozen=True)
+class Option:
+    """Which stages' files an option has on the disk, and which stages run side by side in each of its passes."""
+
+    passes: tuple
+    pre: str | None = None
+    mezz: str | None = None
+    segmented: bool = False  # seg-sink makes the film in segments, and where there is a mezzanine, that too
+    alias: str | None = None
+
+
+ENCODE = "read-mezz retime final"
+OPTIONS = {
+    "option0": Option(("prepare pre-422", "read-pre enlarge mezz-422", ENCODE), "pre-422", "mezz-422"),
+    "option1": Option(("prepare pre-lt", "read-pre enlarge mezz-422", ENCODE), "pre-lt", "mezz-422"),
+    "option2": Option(("prepare enlarge mezz-422", ENCODE), None, "mezz-422"),
+    "option3": Option(("prepare enlarge mezz-intra", ENCODE), None, "mezz-intra", alias="tight"),
+    "option4": Option(("prepare enlarge retime final",), segmented=True, alias="direct"),
+    "option5": Option(("prepare enlarge mezz-422", ENCODE), None, "mezz-422", True),
+    "recommended": Option(("prepare pre-lt", "read-pre enlarge mezz-422", ENCODE), "pre-lt", "mezz-422", True),
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Bytes a frame: of both mezzanines, of the encoded pictures, and of all else in the film."""
+
+    pre: float
+    mezz: float
+    video: float
+    sound: float
+
+
+@dataclass(frozen=True)
+class Segments:
+    """As seg-sink is told: frames in one, and how many are encoded at once."""
+
+    frames: int
+    jobs: int
+
+
+def segments_on_disk(frames, rates, segments, making, encoding):
+    """seg-sink's work played through: the most bytes at once, the seconds it takes, and the most of the mezzanine at once.
+
+    A segment's mezzanine is written while those before it are encoded; writing waits while more than `jobs` are not yet
+    encoded; a mezzanine goes when its encode is there.
+    """
+    sizes = [min(segments.frames, frames - at) for at in range(0, frames, segments.frames)]
+    spans = []  # of each segment: when its mezzanine was begun, was there, its encode was begun and was there
+    for i, size in enumerate(sizes):
+        begun = max(spans[i - 1][1] if i else 0, spans[i - 1 - segments.jobs][3] if i > segments.jobs else 0)
+        written = begun + size * making
+        encode = max(written, spans[i - segments.jobs][3] if i >= segments.jobs else 0)
+        spans.append((begun, written, encode, encode + size * encoding))
+
+    part = lambda now, begin, end: min(1, max(0, (now - begin) / (end - begin))) if end > begin else float(now >= end)
+    most = most_mezz = 0
+    for now in sorted({t for span in spans for t in (span[1], span[3])}):
+        mezz = sum(rates.mezz * n * part(now, s[0], s[1]) for n, s in zip(sizes, spans) if now <= s[3])
+        video = sum(rates.video * n * part(now, s[2], s[3]) for n, s in zip(sizes, spans))
+        most, most_mezz = max(most, mezz + video), max(most_mezz, mezz)
+    return most, spans[-1][3], most_mezz
+
+
+def on_disk(option, frames, rates, segments, making=0.0, encoding=0.0):
+    """The peak and the largest that each kind of file gets, for `frames` frames of an option.
+
+    Three moments can be the worst: the end of the encode, when all mezzanines are still there; the joining of segments,
+    when they and the joined pictures are; the muxing, when the pictures, the sound and the film made of both are.
+    """
+    pre, video, sound = rates.pre * frames, rates.video * frames, rates.sound * frames
+    if option.segmented and option.mezz:
+        encode, _, mezz = segments_on_disk(frames, rates, segments, making, encoding)
+    else:
+        mezz = rates.mezz * frames
+        encode = mezz + video
+    join = pre + 2 * video if option.segmented else 0
+    film = 2 * (video + sound)
+    return dict(peak=max(pre + encode, join, film), pre=pre, mezz=mezz, final=video + sound)
+
+
+def in_frames(length):
+    """A length as seg-sink takes it, in frames of the film: 15000f, 10min, 1h 30m."""
+    if length.endswith("f"):
+        return int(length[:-1])
+    units = {"h": 3600, "hr": 3600, "min": 60, "m": 60, "s": 1, "sec": 1}
+    return FPS * sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s*([a-z]+)", length))
+
+
+def size(n):
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if n >= scale:
+            return f"{n / scale:.{0 if n >= 100 * scale else 1}f} {unit}"
+    return f"{n / 1e3:.1f} kB"
+
+
+def clock(seconds):
+    s = round(seconds)
+    return f"{s // 3600}:{s // 60 % 60:02}:{s % 60:02}"
