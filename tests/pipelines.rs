@@ -210,6 +210,48 @@ fn a_killed_run_is_resumed_to_the_same_film() {
     is_right(&film(&killed), source, FRAMES);
 }
 
+/// Two machines' worth of parts, the second first, give the one-machine film: every packet of every stream is the same.
+#[test]
+fn parts_of_a_film_are_joined_to_the_same_film() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    // Neither the segments nor the parts end where windows do.
+    let variables = [network()[0], network()[1], ("SEGMENT", "7f")];
+    option("option4", source, &whole, &variables).run().ok();
+    for part in ["2/2", "1/2"] {
+        let mut variables = variables.to_vec();
+        variables.push(("PART", part));
+        option("option4", source, &parts, &variables).run().ok();
+    }
+    make("join", &[("OUT", parts.to_str().unwrap())]).run().ok();
+    let (one, joined) = (whole.join("option4/film.mkv"), parts.join("option4/film.mkv"));
+    let packets = |film: &Path| {
+        let hash = format!("ffmpeg -v error -nostdin -i '{}' -map 0 -c copy -f streamhash -", film.display());
+        shell(&hash).run().ok().text().to_owned()
+    };
+    assert_eq!(packets(&joined), packets(&one));
+    is_right(&joined, source, FRAMES);
+}
+
+#[test]
+fn parts_that_cannot_be_are_refused() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let said = |name, part| {
+        let ended = option(name, source, folder.path(), &[("PART", part)]).run();
+        assert_eq!(ended.code, 2);
+        ended.stderr.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(said("option4", "3/2"), "option4: PART=3/2: say which of how many, as PART=1/4");
+    assert_eq!(said("option0", "1/2"), "option0: PART=1/2: option0 does not work in segments");
+    assert_eq!(said("option4", "1/4"), "option4: PART=1/4: there are only 3 segments of 10f");
+    let ended = make("join", &[("OUT", folder.path().to_str().unwrap())]).run();
+    let unfinished = format!(
+        "join: {0}/option4.1of4: is not finished; `make resume OUT={0}` goes on with it",
+        folder.path().display()
+    );
+    assert_eq!(ended.stderr.lines().next(), Some(unfinished.as_str()));
+}
+
 #[test]
 fn a_dead_stage_fails_the_target_and_leaves_no_film() {
     let (folder, source) = (clip::folder(), clip::second());
