@@ -28,9 +28,10 @@ DEVICE   = auto#              auto, cpu, cuda, cuda:0,1
 HEIGHT   = 1440#              of the finished film; the width follows
 
 # The encoders.
-PRESET   = slow
-TUNE     = grain
-CRF      = 16
+ENCODER  = x265#              of the finished film; or svtav1
+PRESET   = $(PRESET-$(ENCODER))
+CRF      = $(CRF-$(ENCODER))
+TUNE     = grain#             x265's
 MEZZ     = nvenc#             option3's encoder; x265 where there is no NVENC
 QP       = 18#                of option3's mezzanine
 AUDIO    = pitch-kept#        or pitch-lowered, which undoes the PAL speed-up
@@ -43,7 +44,7 @@ JOBS     = 1#                 segments encoded at once
 PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
-settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT PRESET TUNE CRF MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
+settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
 export settings $(settings) OUT SAMPLE PREFIX DESTDIR BIN
 export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
@@ -73,9 +74,14 @@ prores   = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v $(
 intra    = $(rgb) $(intra-$(MEZZ)) $(bt709)
 intra-nvenc = -pix_fmt p010le -c:v hevc_nvenc -profile:v main10 -preset p5 -tune hq -rc constqp -qp $(QP) -g 1 -bf 0
 intra-x265  = -pix_fmt yuv420p10le -c:v libx265 -preset fast -x265-params qp=$(QP):keyint=1:log-level=error
-x265     = -c:v libx265 -preset $(PRESET) -tune $(TUNE) -crf $(CRF) -pix_fmt yuv420p10le \
-             -x265-params $(x265-params) $(bt709)
+encode   = $(encode-$(ENCODER)) -preset $(PRESET) -crf $(CRF) -pix_fmt yuv420p10le $(bt709)
+encode-x265 = -c:v libx265 -tune $(TUNE) -x265-params $(x265-params)
 x265-params = aq-mode=3:aq-strength=0.8:rc-grain=1:keyint=48:min-keyint=24:open-gop=0:frame-threads=3:log-level=error
+encode-svtav1 = -c:v libsvtav1 -g 48
+PRESET-x265 = slow
+PRESET-svtav1 = 6
+CRF-x265 = 16
+CRF-svtav1 = 24
 read-rgb = $(ffmpeg) -i $(1) -vf zscale=matrixin=709:rangein=limited:matrix=gbr:range=full,format=gbrp16le \
              -pix_fmt rgb48le -f rawvideo -
 read-yuv = $(ffmpeg) -i $(1) -strict -1 -f yuv4mpegpipe -
@@ -94,32 +100,32 @@ option0: tools ## ProRes 422 on the disk before and after sr-window
 	$(begin)
 	$(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) pre.mov
 	$(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
 	finish
 
 option1: tools ## as option0, with ProRes LT before sr-window
 	$(begin)
 	$(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) pre.mov
 	$(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
 	finish
 
 option2: tools ## as option0, with nothing on the disk before sr-window
 	$(begin)
 	$(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
 	finish
 
 option3: tools ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr-window
 	$(begin)
 	$(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) mezz.mkv
-	$(call read-yuv,mezz.mkv) | $(retime) $(whole) | $(ffmpeg) -i - $(x265) video.mkv
+	$(call read-yuv,mezz.mkv) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
 	finish
 
 option4: tools ## straight to x265, no mezzanine; segments only so that it can be resumed
 	$(begin)
 	{ $(unless-done) $(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole); } |
-	$(call sink,deint-crop sr-window retime25to24) --final '$(ffmpeg) -i - $(x265) {out}'
+	$(call sink,deint-crop sr-window retime25to24) --final '$(ffmpeg) -i - $(encode) {out}'
 	finish
 
 option5: tools ## ProRes 422 in segments: each is encoded, proved and deleted
@@ -137,7 +143,7 @@ recommended: tools ## options 0, 1 and 5 together
 	finish
 
 # A finished mezzanine segment, slowed and encoded, as seg-sink runs it.
-final = bash -o pipefail -c "$(call read-yuv,\"\$$0\") | $(retime) --expect-frames {frames} | $(ffmpeg) -i - $(x265) \"\$$1\"" {in} {out}
+final = bash -o pipefail -c "$(call read-yuv,\"\$$0\") | $(retime) --expect-frames {frames} | $(ffmpeg) -i - $(encode) \"\$$1\"" {in} {out}
 
 tight: option3 ## where the disk is small: option3
 direct: option4 ## where the disk matters more than the clock: option4
@@ -166,7 +172,7 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	    [ $(MEZZ) = nvenc ] && ! (has_nvenc) 2>/dev/null || stage mezz-intra '$(call intra,$$ENLARGED) mezz-intra.mkv <enlarged'
 	    stage read-mezz  '$(call read-yuv,mezz-422.mov) >/dev/null'
 	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >retimed'
-	    stage final      '$(ffmpeg) -i - $(x265) final.mkv <retimed'
+	    stage final      '$(ffmpeg) -i - $(encode) final.mkv <retimed'
 	done
 	predict
 report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report
@@ -176,7 +182,7 @@ verify: tools ## prove the films in OUT: frames, decode, and every stream's end 
 subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv OUT=dir LANG=eng
 	$(HERE)/scripts/subs-ocr
 
-##@ The tools
+##@ The tools, in their repository
 
 build: ## compile the five tools
 	cargo build --release --workspace --bins --manifest-path $(HERE)/Cargo.toml
@@ -213,6 +219,6 @@ deb: build ## a Debian package, in target/
 	scripts/deb
 
 help: ## this list
-	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(HERE)/Makefile
+	awk -F':.*## ' '$(if $(BIN),,/^##@ The tools/ { exit }) /^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(HERE)/Makefile
 
 .PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' $(HERE)/Makefile)

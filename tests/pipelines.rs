@@ -41,13 +41,18 @@ fn option(name: &str, source: &Path, out: &Path, more: &[(&str, &str)]) -> Run {
 
 /// Everything that is promised of a finished film, whatever option made it from the first `frames` of `source`.
 fn is_right(film: &Path, source: &Path, frames: usize) {
+    is_right_in("hevc", film, source, frames);
+}
+
+/// The same of a film in another codec.
+fn is_right_in(codec: &str, film: &Path, source: &Path, frames: usize) {
     let (probe, of_source) = (ffprobe(film), ffprobe(source));
     let stream = |probe: &Value, kind: &str| {
         probe["streams"].as_array().unwrap().iter().find(|s| s["codec_type"] == kind).cloned()
     };
     let video = stream(&probe, "video").unwrap();
     for (field, value) in [
-        ("codec_name", "hevc"),
+        ("codec_name", codec),
         ("pix_fmt", "yuv420p10le"),
         ("r_frame_rate", "24/1"),
         ("avg_frame_rate", "24/1"),
@@ -160,6 +165,13 @@ fn option3_ends_with_a_film_where_x265_is_asked_for() {
 #[test]
 fn option4_ends_with_a_film() {
     ends_with_a_film("option4", &network());
+}
+
+#[test]
+fn option4_ends_with_av1_where_svtav1_is_asked_for() {
+    let (folder, source) = (clip::folder(), clip::second());
+    option("option4", source, folder.path(), &[("ENCODER", "svtav1"), ("PRESET", "12")]).run().ok();
+    is_right_in("av1", &folder.path().join("option4/film.mkv"), source, FRAMES);
 }
 
 #[test]
@@ -347,16 +359,27 @@ fn nvenc_is_told_only_what_ffmpeg_knows() {
 #[test]
 fn mezzanines_are_what_they_say() {
     let (folder, source) = (clip::folder(), clip::second());
-    let out = folder.path().join("out");
-    option("option1", source, &out, &[("KEEP", "1")]).run().ok();
-    for (file, tag, size) in [("pre.mov", "apcs", 64), ("mezz.mov", "apcn", 256)] {
-        let probe = ffprobe(&out.join("option1").join(file));
+    let (out, kept) = (folder.path().join("out"), ("KEEP", "1"));
+    for (name, more) in [("option0", kept), ("option1", kept), ("option3", ("MEZZ", "x265"))] {
+        option(name, source, &out, &[more, kept]).run().ok();
+    }
+    let hevc = [("codec_name", "hevc"), ("pix_fmt", "yuv420p10le"), ("profile", "Rext")];
+    let prores = |tag| [("codec_name", "prores"), ("pix_fmt", "yuv422p10le"), ("codec_tag_string", tag)];
+    for (file, size, kind) in [
+        ("option0/pre.mov", 64, prores("apcn")),
+        ("option1/pre.mov", 64, prores("apcs")),
+        ("option1/mezz.mov", 256, prores("apcn")),
+        ("option3/mezz.mkv", 256, hevc),
+    ] {
+        let probe = ffprobe(&out.join(file));
         let video = &probe["streams"][0];
+        for (field, value) in kind {
+            assert_eq!(video[field], value, "{file}: {field}");
+        }
         for (field, value) in [
-            ("codec_name", "prores"),
-            ("codec_tag_string", tag),
-            ("pix_fmt", "yuv422p10le"),
             ("r_frame_rate", "25/1"),
+            ("avg_frame_rate", "25/1"),
+            ("color_range", "tv"),
             ("color_primaries", "bt709"),
             ("color_transfer", "bt709"),
             ("color_space", "bt709"),
@@ -365,5 +388,13 @@ fn mezzanines_are_what_they_say() {
             assert_eq!(video[field], value, "{file}: {field}");
         }
         assert_eq!(video["width"], size);
+        // No timecode but what the clock says: from 0, a frame every 40 ms, each a picture of its own.
+        let packets = format!(
+            "ffprobe -v error -show_entries packet=pts_time,flags -of csv=p=0 '{}' | cut -c1-10 | sort",
+            out.join(file).display()
+        );
+        let clock: Vec<_> = (0..25).map(|k| format!("{:.6},K", k as f64 * 0.04)).collect();
+        assert_eq!(shell(&packets).run().ok().text().lines().collect::<Vec<_>>(), clock, "{file}");
+        assert!(video["tags"]["timecode"].is_null(), "{file}");
     }
 }
