@@ -37,19 +37,21 @@ struct Ring {
     stride: usize,
     /// Rows held.
     rows: usize,
-    /// The first row that the band needs.
-    first: usize,
+    /// The rows that the band needs.
+    wanted: Range<usize>,
     /// The row to be made next.
     next: usize,
     u16: Vec<u16>,
     f32: Vec<f32>,
+    /// Where the rows begin: on a cache line, so that no vector of a row lies on two.
+    start: usize,
     /// Errors of the row above, for error diffusion: `width + 2` for each channel.
     errors: Vec<f32>,
 }
 
 impl Ring {
     fn at(&self, channel: usize, y: usize) -> Range<usize> {
-        let start = ((y % self.rows) * self.channels + channel) * self.stride;
+        let start = self.start + ((y % self.rows) * self.channels + channel) * self.stride;
         start..start + self.stride
     }
 
@@ -71,6 +73,28 @@ impl Ring {
         let start = self.at(0, y).start;
         self.f32[start..start + self.channels * self.stride].chunks_exact_mut(self.stride)
     }
+
+    /// Rows `rows` of a channel, each to be written.
+    fn u16_rows_mut(&mut self, channel: usize, rows: Range<usize>) -> Vec<&mut [u16]> {
+        let step = self.channels * self.stride;
+        let samples = &mut self.u16[self.start + channel * self.stride..];
+        around(samples.chunks_mut(step).take(self.rows).map(|row| &mut row[..self.stride]), rows)
+    }
+
+    fn f32_rows_mut(&mut self, channel: usize, rows: Range<usize>) -> Vec<&mut [f32]> {
+        let step = self.channels * self.stride;
+        let samples = &mut self.f32[self.start + channel * self.stride..];
+        around(samples.chunks_mut(step).take(self.rows).map(|row| &mut row[..self.stride]), rows)
+    }
+}
+
+/// Rows `rows` out of the places of a ring.
+fn around<T>(places: impl Iterator<Item = T>, rows: Range<usize>) -> Vec<T> {
+    let mut places: Vec<T> = places.collect();
+    let first = rows.start % places.len();
+    places.rotate_left(first);
+    places.truncate(rows.len());
+    places
 }
 
 /// Where component `component` of a format lies: its plane, and its place in the pixel.
@@ -89,11 +113,20 @@ fn plane_bytes(picture: &Picture, plane: usize) -> (Range<usize>, usize) {
     (start..start + f.plane_bytes(w, h, plane), f.plane_size(w, h, plane).0 * f.sample_bytes())
 }
 
-/// Rows of its inputs that row `y` of a step needs.
-fn needs(node: &Node, y: usize) -> Range<usize> {
+/// Rows of its inputs that rows `rows` of a step need.
+fn needs(node: &Node, rows: Range<usize>) -> Range<usize> {
     match &node.op {
         Op::Source { .. } => 0..0,
-        Op::Vertical { filter, .. } => filter.window(y),
+        Op::Vertical { filter, .. } => filter.window(rows.start).start..filter.window(rows.end - 1).end,
+        _ => rows,
+    }
+}
+
+/// The rows that a step makes at once when row `y` is its next one, of `end` in all. The windows of a vertical step's
+/// rows overlap: what one has fetched into the first-level cache the others find there.
+fn batch(node: &Node, y: usize, end: usize) -> Range<usize> {
+    match node.op {
+        Op::Vertical { .. } => y..end.min(y + ops::BATCH),
         _ => y..y + 1,
     }
 }
@@ -217,7 +250,7 @@ fn wanted_rows(plan: &Plan, target: &Picture, crop: Rect, rows: Range<usize>) ->
     for (id, node) in plan.nodes.iter().enumerate().rev() {
         let Some(rows) = wanted[id].clone() else { continue };
         for port in &node.inputs {
-            want(&mut wanted, port.node, needs(node, rows.start).start..needs(node, rows.end - 1).end);
+            want(&mut wanted, port.node, needs(node, rows.clone()));
         }
     }
     wanted.into_iter().map(Option::unwrap_or_default).collect()
@@ -239,31 +272,38 @@ fn schedule(target: &Picture, crop: Rect, rows: &Range<usize>, mut emit: impl Fn
 
 /// Runs a band without pixels to see how many rows of each step are asked for at once, and allocates them.
 fn size_rings(plan: &Plan, target: &Picture, crop: Rect, dither: Dither, band: &mut Band) {
-    fn pull(plan: &Plan, next: &mut [usize], rows: &mut [usize], node: usize, wanted: Range<usize>) {
-        while next[node] < wanted.end {
-            let needed = needs(&plan.nodes[node], next[node]);
-            for port in &plan.nodes[node].inputs {
-                pull(plan, next, rows, port.node, needed.clone());
-            }
-            next[node] += 1;
-        }
-        rows[node] = rows[node].max(next[node] - wanted.start);
+    struct Rows {
+        wanted: Range<usize>,
+        next: usize,
+        held: usize,
     }
-    let first: Vec<usize> =
-        wanted_rows(plan, target, crop, band.rows.clone()).into_iter().map(|rows| rows.start).collect();
-    let mut next = first.clone();
-    let mut rows = vec![1; plan.nodes.len()];
+    fn pull(plan: &Plan, steps: &mut [Rows], id: usize, wanted: Range<usize>) {
+        while steps[id].next < wanted.end {
+            let rows = batch(&plan.nodes[id], steps[id].next, steps[id].wanted.end);
+            for port in &plan.nodes[id].inputs {
+                pull(plan, steps, port.node, needs(&plan.nodes[id], rows.clone()));
+            }
+            steps[id].next = rows.end;
+        }
+        steps[id].held = steps[id].held.max(steps[id].next - wanted.start);
+    }
+    let mut steps: Vec<Rows> = wanted_rows(plan, target, crop, band.rows.clone())
+        .into_iter()
+        .map(|wanted| Rows { next: wanted.start, wanted, held: 1 })
+        .collect();
     schedule(target, crop, &band.rows, |component, y| {
-        pull(plan, &mut next, &mut rows, plan.outputs[component].node, y..y + 1);
+        pull(plan, &mut steps, plan.outputs[component].node, y..y + 1);
     });
-    for (((node, ring), rows), first) in plan.nodes.iter().zip(&mut band.rings).zip(rows).zip(first) {
+    for ((node, ring), Rows { wanted, held: rows, .. }) in plan.nodes.iter().zip(&mut band.rings).zip(steps) {
         let (channels, stride) = (node.channels, ops::stride(node.width));
         let samples = channels * stride * rows;
-        *ring = Ring { channels, stride, rows, first, ..Ring::default() };
+        *ring = Ring { channels, stride, rows, wanted, ..Ring::default() };
         if node.float {
-            ring.f32 = vec![0.0; samples];
+            ring.f32 = vec![0.0; samples + ops::PADDING];
+            ring.start = ring.f32.as_ptr().align_offset(64);
         } else {
-            ring.u16 = vec![0; samples];
+            ring.u16 = vec![0; samples + ops::PADDING];
+            ring.start = ring.u16.as_ptr().align_offset(64);
         }
         if dither == Dither::Error && matches!(node.op, Op::Quantize { .. }) {
             ring.errors = vec![0.0; channels * (node.width + 2)];
@@ -291,7 +331,7 @@ impl Machine<'_> {
     /// Makes a band; `planes` are its rows of each plane of the target, and the bytes of one.
     fn run(&self, band: &mut Band, planes: &mut [(&mut [u8], usize)]) {
         for ring in &mut band.rings {
-            ring.next = ring.first;
+            ring.next = ring.wanted.start;
             ring.errors.fill(0.0);
         }
         let rows = band.rows.clone();
@@ -308,22 +348,23 @@ impl Machine<'_> {
     /// Makes rows of a step until it has those wanted.
     fn pull(&self, rings: &mut [Ring], id: usize, wanted: Range<usize>) {
         while rings[id].next < wanted.end {
-            let y = rings[id].next;
             let node = &self.plan.nodes[id];
-            let needed = needs(node, y);
+            let rows = batch(node, rings[id].next, rings[id].wanted.end);
+            let needed = needs(node, rows.clone());
             for port in &node.inputs {
                 self.pull(rings, port.node, needed.clone());
             }
             let (before, this) = rings.split_at_mut(id);
-            self.step(node, before, &mut this[0], y);
-            rings[id].next = y + 1;
+            self.step(node, before, &mut this[0], rows.clone());
+            rings[id].next = rows.end;
         }
     }
 
-    /// Makes row `y` of a step.
-    fn step(&self, node: &Node, before: &[Ring], out: &mut Ring, y: usize) {
+    /// Makes a batch of rows of a step.
+    fn step(&self, node: &Node, before: &[Ring], out: &mut Ring, rows: Range<usize>) {
         let isa = self.isa;
         let width = node.width;
+        let y = rows.start;
         let u16_in = |port: &Port, y: usize| before[port.node].u16(port.channel, y);
         let f32_in = |port: &Port, y: usize| before[port.node].f32(port.channel, y);
         match &node.op {
@@ -358,17 +399,17 @@ impl Machine<'_> {
                 }
             }
             Op::Vertical { filter, bits } => {
-                let weights = y * filter.taps..(y + 1) * filter.taps;
-                if node.float {
-                    for (port, out) in node.inputs.iter().zip(out.f32_mut(y)) {
-                        let rows: Vec<_> = filter.window(y).map(|y| f32_in(port, y)).collect();
-                        ops::vertical_f32(isa, &rows, &filter.f32[weights.clone()], out, width);
-                    }
-                } else {
-                    let max = ((1u32 << bits) - 1) as u16;
-                    for (port, out) in node.inputs.iter().zip(out.u16_mut(y)) {
-                        let rows: Vec<_> = filter.window(y).map(|y| u16_in(port, y)).collect();
-                        ops::vertical_u16(isa, &rows, &filter.i16[weights.clone()], out, width, max);
+                let needed = needs(node, rows.clone());
+                for (channel, port) in node.inputs.iter().enumerate() {
+                    if node.float {
+                        let input: Vec<_> = needed.clone().map(|y| f32_in(port, y)).collect();
+                        let mut out = out.f32_rows_mut(channel, rows.clone());
+                        ops::vertical_f32(isa, filter, &input, rows.clone(), &mut out, width);
+                    } else {
+                        let max = ((1u32 << bits) - 1) as u16;
+                        let input: Vec<_> = needed.clone().map(|y| u16_in(port, y)).collect();
+                        let mut out = out.u16_rows_mut(channel, rows.clone());
+                        ops::vertical_u16(isa, filter, &input, rows.clone(), &mut out, width, max);
                     }
                 }
             }
@@ -417,6 +458,11 @@ impl Machine<'_> {
                         ops::horizontal_f32(isa, filter, gather, from_fn::<_, 3, _>(rows), channels(&mut out))
                     }
                 }
+            }
+            Op::MatrixU16 { matrix, scale, offset } => {
+                let rows = from_fn(|c| u16_in(&node.inputs[c], y));
+                let out = channels(&mut out.f32_mut(y));
+                ops::matrix_u16(isa, rows, out, width, matrix, *scale, *offset);
             }
             Op::Matrix(matrix) => {
                 let rows = from_fn(|c| f32_in(&node.inputs[c], y));

@@ -1,6 +1,7 @@
 //! One axis of a resize: for every output sample, where its input samples begin and how they are weighted.
 
 use crate::Kernel;
+use std::ops::Range;
 
 /// The weights of one axis, in both of zimg's storage forms.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,8 +91,23 @@ impl Filter {
         self.i16[base + greatest_at] += ((1 << 14) - sum) as i16;
     }
 
+    /// The integer weights of output samples `made`, at most `N`, as multiply-add instructions want them: for each pair
+    /// of the input samples that they span, both weights of each output sample, the first one in the lower half; zeros
+    /// where its window does not reach.
+    pub fn pairs<const N: usize>(&self, made: Range<usize>) -> Vec<[i32; N]> {
+        let first = self.left[made.start];
+        let mut pairs = vec![[0; N]; (self.window(made.end - 1).end - first).div_ceil(2)];
+        for (n, i) in made.enumerate() {
+            for (tap, sample) in self.window(i).enumerate() {
+                let weight = i32::from(self.i16[i * self.taps + tap] as u16);
+                pairs[(sample - first) / 2][n] |= weight << (16 * ((sample - first) % 2));
+            }
+        }
+        pairs
+    }
+
     /// The input samples that output sample `i` weighs.
-    pub fn window(&self, i: usize) -> std::ops::Range<usize> {
+    pub fn window(&self, i: usize) -> Range<usize> {
         self.left[i]..self.left[i] + self.taps
     }
 }

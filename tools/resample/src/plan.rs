@@ -24,7 +24,7 @@ pub(crate) struct Port {
     pub channel: usize,
 }
 
-/// A step. Channel `i` of its output is made from `inputs[i]`, except for [`Op::Matrix`], which mixes its three.
+/// A step. Channel `i` of its output is made from `inputs[i]`, but a matrix mixes its three.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub op: Op,
@@ -53,6 +53,8 @@ pub(crate) enum Op {
     HorizontalF32 { filter: Arc<Filter>, gather: Arc<GatherF32> },
     /// Three channels to three.
     Matrix([[f32; 3]; 3]),
+    /// [`Op::ToFloat`] of three channels and then [`Op::Matrix`], in one step.
+    MatrixU16 { matrix: [[f32; 3]; 3], scale: f32, offset: f32 },
 }
 
 /// The steps in an order in which each follows those it needs, and where the target's components come from.
@@ -208,6 +210,20 @@ impl Builder<'_> {
         }
     }
 
+    /// Mixes the three components, which are float and of one size.
+    fn matrix(&mut self, matrix: [[f32; 3]; 3], geometry: Geometry) {
+        match self.nodes.pop() {
+            Some(Node { op: Op::ToFloat { scale, offset }, inputs, channels: 3, .. }) => {
+                self.ports.copy_from_slice(&inputs);
+                self.add(Op::MatrixU16 { matrix, scale, offset }, &[0, 1, 2], geometry, true);
+            }
+            last => {
+                self.nodes.extend(last);
+                self.add(Op::Matrix(matrix), &[0, 1, 2], geometry, true);
+            }
+        }
+    }
+
     fn resize(&mut self, plane: &mut Plane, to: Geometry, which: &[usize]) {
         let from = plane.geometry;
         let float = plane.coding.bits.is_none();
@@ -296,8 +312,7 @@ impl Plan {
             let float = State { luma, chroma, rgb: state.rgb };
             builder.planes(&mut state, &float, false);
             for matrix in matrices {
-                let matrix = matrix.map(|row| row.map(|x| x as f32));
-                builder.add(Op::Matrix(matrix), &[0, 1, 2], geometry, true);
+                builder.matrix(matrix.map(|row| row.map(|x| x as f32)), geometry);
             }
             state.rgb = target_state.rgb;
             state.luma.coding.chroma = false;

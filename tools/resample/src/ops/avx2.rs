@@ -1,50 +1,56 @@
 //! What LLVM does not vectorize well, in AVX2 with FMA.
 
-use super::{GatherF32, GatherU16, stride};
-use std::arch::x86_64::*;
+use super::{BATCH, GatherF32, GatherU16, stride};
+use crate::filter::Filter;
+use std::{arch::x86_64::*, ops::Range};
 
 /// As in [`super::avx512`].
 const BIAS: i32 = (1 << 29) + (1 << 13);
 
-/// The weights of two taps in each 32-bit lane.
-fn pair(weights: &[i16], k: usize) -> i32 {
-    let second = weights.get(2 * k + 1).copied().unwrap_or(0);
-    i32::from(weights[2 * k]) & 0xffff | i32::from(second) << 16
-}
-
 #[target_feature(enable = "avx2,fma")]
-pub fn vertical_u16(rows: &[&[u16]], weights: &[i16], out: &mut [u16], width: usize, max: u16) {
-    assert!(rows.iter().all(|row| row.len() >= width.next_multiple_of(32)));
-    assert!(rows.len() == weights.len() && out.len() >= width.next_multiple_of(32));
+pub fn vertical_u16(
+    filter: &Filter,
+    rows: &[&[u16]],
+    made: Range<usize>,
+    out: &mut [&mut [u16]],
+    width: usize,
+    max: u16,
+) {
+    let width = width.next_multiple_of(32);
+    assert!(rows.iter().all(|row| row.len() >= width));
+    assert!(out.len() == made.len() && out.iter().all(|out| out.len() >= width));
+    let pairs = filter.pairs::<BATCH>(made);
     let sign = _mm256_set1_epi16(i16::MIN);
     let max = _mm256_set1_epi16(max as i16);
     let last = rows.len() - 1;
     for x in (0..width).step_by(32) {
-        let mut sums = [_mm256_set1_epi32(BIAS); 4];
-        for k in 0..rows.len().div_ceil(2) {
-            let w = _mm256_set1_epi32(pair(weights, k));
-            let (a, b) = (rows[2 * k].as_ptr(), rows[(2 * k + 1).min(last)].as_ptr());
-            for half in 0..2 {
-                // SAFETY: `x + 32` samples of every row are there, as asserted.
-                let (a, b) = unsafe {
-                    (
-                        _mm256_loadu_si256(a.add(x + 16 * half).cast()),
-                        _mm256_loadu_si256(b.add(x + 16 * half).cast()),
-                    )
-                };
-                let (a, b) = (_mm256_xor_si256(a, sign), _mm256_xor_si256(b, sign));
-                let low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w);
-                let high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w);
-                sums[2 * half] = _mm256_add_epi32(sums[2 * half], low);
-                sums[2 * half + 1] = _mm256_add_epi32(sums[2 * half + 1], high);
+        for (n, out) in out.iter_mut().enumerate() {
+            let mut sums = [_mm256_set1_epi32(BIAS); 4];
+            for (k, weights) in pairs.iter().enumerate().filter(|(_, weights)| weights[n] != 0) {
+                let w = _mm256_set1_epi32(weights[n]);
+                let (a, b) = (rows[2 * k].as_ptr(), rows[(2 * k + 1).min(last)].as_ptr());
+                for half in 0..2 {
+                    // SAFETY: `x + 32` samples of every row are there, as asserted.
+                    let (a, b) = unsafe {
+                        (
+                            _mm256_loadu_si256(a.add(x + 16 * half).cast()),
+                            _mm256_loadu_si256(b.add(x + 16 * half).cast()),
+                        )
+                    };
+                    let (a, b) = (_mm256_xor_si256(a, sign), _mm256_xor_si256(b, sign));
+                    let low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w);
+                    let high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w);
+                    sums[2 * half] = _mm256_add_epi32(sums[2 * half], low);
+                    sums[2 * half + 1] = _mm256_add_epi32(sums[2 * half + 1], high);
+                }
             }
-        }
-        for half in 0..2 {
-            let low = _mm256_srai_epi32::<14>(sums[2 * half]);
-            let high = _mm256_srai_epi32::<14>(sums[2 * half + 1]);
-            let both = _mm256_min_epu16(_mm256_packus_epi32(low, high), max);
-            // SAFETY: `x + 32` samples of `out` are there, as asserted.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x + 16 * half).cast(), both) };
+            for half in 0..2 {
+                let low = _mm256_srai_epi32::<14>(sums[2 * half]);
+                let high = _mm256_srai_epi32::<14>(sums[2 * half + 1]);
+                let both = _mm256_min_epu16(_mm256_packus_epi32(low, high), max);
+                // SAFETY: `x + 32` samples of `out` are there, as asserted.
+                unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x + 16 * half).cast(), both) };
+            }
         }
     }
 }

@@ -1,49 +1,82 @@
 //! What LLVM does not vectorize well, in AVX-512 (F, BW, DQ, VL and VNNI).
 
 use super::{GatherF32, GatherU16, stride};
-use std::arch::x86_64::*;
+use crate::filter::Filter;
+use std::{arch::x86_64::*, ops::Range};
 
 /// 2^15 and the rounding of [`super::plain`]'s `descale`, both times 2^14: samples enter the signed multiply-add less
 /// 2^15, and weights sum to 2^14.
 const BIAS: i32 = (1 << 29) + (1 << 13);
 
-/// The weights of two taps in each 32-bit lane.
-fn pair(weights: &[i16], k: usize) -> i32 {
-    let second = weights.get(2 * k + 1).copied().unwrap_or(0);
-    i32::from(weights[2 * k]) & 0xffff | i32::from(second) << 16
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub fn vertical_u16(
+    filter: &Filter,
+    rows: &[&[u16]],
+    made: Range<usize>,
+    out: &mut [&mut [u16]],
+    width: usize,
+    max: u16,
+) {
+    match out {
+        [a, b, c, d] => vertical_batch_u16(filter, rows, made, [a, b, c, d], width, max),
+        out => {
+            for (n, (y, out)) in made.zip(out).enumerate() {
+                let rows = &rows[filter.left[y] - filter.left[y - n]..];
+                vertical_batch_u16(filter, &rows[..filter.taps], y..y + 1, [out], width, max);
+            }
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub fn vertical_u16(rows: &[&[u16]], weights: &[i16], out: &mut [u16], width: usize, max: u16) {
-    assert!(rows.iter().all(|row| row.len() >= width.next_multiple_of(64)));
-    assert!(rows.len() == weights.len() && out.len() >= width.next_multiple_of(64));
+fn vertical_batch_u16<const N: usize>(
+    filter: &Filter,
+    rows: &[&[u16]],
+    made: Range<usize>,
+    out: [&mut [u16]; N],
+    width: usize,
+    max: u16,
+) {
+    let width = width.next_multiple_of(64);
+    assert!(rows.iter().all(|row| row.len() >= width));
+    assert!(made.len() == N && out.iter().all(|out| out.len() >= width));
+    let pairs = filter.pairs::<N>(made);
     let sign = _mm512_set1_epi16(i16::MIN);
     let max = _mm512_set1_epi16(max as i16);
     let last = rows.len() - 1;
     for x in (0..width).step_by(64) {
-        let mut sums = [_mm512_set1_epi32(BIAS); 4];
-        for k in 0..rows.len().div_ceil(2) {
-            let w = _mm512_set1_epi32(pair(weights, k));
-            let (a, b) = (rows[2 * k].as_ptr(), rows[(2 * k + 1).min(last)].as_ptr());
-            for half in 0..2 {
-                // SAFETY: `x + 64` samples of every row are there, as asserted.
-                let (a, b) = unsafe {
-                    (
-                        _mm512_loadu_si512(a.add(x + 32 * half).cast()),
-                        _mm512_loadu_si512(b.add(x + 32 * half).cast()),
-                    )
-                };
-                let (a, b) = (_mm512_xor_si512(a, sign), _mm512_xor_si512(b, sign));
-                sums[2 * half] = _mm512_dpwssd_epi32(sums[2 * half], _mm512_unpacklo_epi16(a, b), w);
-                sums[2 * half + 1] = _mm512_dpwssd_epi32(sums[2 * half + 1], _mm512_unpackhi_epi16(a, b), w);
+        let mut sums = [[_mm512_set1_epi32(BIAS); 4]; N];
+        for (k, weights) in pairs.iter().enumerate() {
+            let (a, b) = (rows[2 * k], rows[(2 * k + 1).min(last)]);
+            // SAFETY: `x + 64` samples of every row are there, as asserted.
+            let load = |row: &[u16], half: usize| unsafe {
+                _mm512_loadu_si512(row.as_ptr().add(x + 32 * half).cast())
+            };
+            let (a0, b0) = (_mm512_xor_si512(load(a, 0), sign), _mm512_xor_si512(load(b, 0), sign));
+            let (a1, b1) = (_mm512_xor_si512(load(a, 1), sign), _mm512_xor_si512(load(b, 1), sign));
+            let samples = [
+                _mm512_unpacklo_epi16(a0, b0),
+                _mm512_unpackhi_epi16(a0, b0),
+                _mm512_unpacklo_epi16(a1, b1),
+                _mm512_unpackhi_epi16(a1, b1),
+            ];
+            for n in 0..N {
+                if weights[n] != 0 {
+                    let w = _mm512_set1_epi32(weights[n]);
+                    for i in 0..4 {
+                        sums[n][i] = _mm512_dpwssd_epi32(sums[n][i], samples[i], w);
+                    }
+                }
             }
         }
-        for half in 0..2 {
-            let low = _mm512_srai_epi32::<14>(sums[2 * half]);
-            let high = _mm512_srai_epi32::<14>(sums[2 * half + 1]);
-            let both = _mm512_min_epu16(_mm512_packus_epi32(low, high), max);
-            // SAFETY: `x + 64` samples of `out` are there, as asserted.
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(x + 32 * half).cast(), both) };
+        for n in 0..N {
+            for half in 0..2 {
+                let low = _mm512_srai_epi32::<14>(sums[n][2 * half]);
+                let high = _mm512_srai_epi32::<14>(sums[n][2 * half + 1]);
+                let both = _mm512_min_epu16(_mm512_packus_epi32(low, high), max);
+                // SAFETY: `x + 64` samples of every row of `out` are there, as asserted.
+                unsafe { _mm512_storeu_si512(out[n].as_mut_ptr().add(x + 32 * half).cast(), both) };
+            }
         }
     }
 }
@@ -66,29 +99,33 @@ pub fn horizontal_u16<const N: usize>(
     assert!(gather.lanes == 16 && reaches_u16(gather));
     let sign = _mm512_set1_epi16(i16::MIN);
     let max = _mm256_set1_epi16(max as i16);
+    // Does one vector hold all that a group weighs? Or all that a pair of its taps does?
+    let whole = gather.reach + 2 * (gather.pairs - 1) < 32;
     let near = gather.reach < 32;
     for (g, &base) in gather.base.iter().enumerate() {
         // SAFETY: `index` has 32 entries for each group and `weights` 32 for each pair of each group.
         let index = unsafe { _mm512_loadu_si512(gather.index.as_ptr().add(g * 32).cast()) };
+        // SAFETY: a window ends at or before `src`, so that the last pair begins there at the latest, and 64 samples
+        // follow in a padded row.
+        let load = |row: &[u16], at: usize| unsafe { _mm512_loadu_si512(row.as_ptr().add(base + at).cast()) };
+        let all = rows.map(|row| _mm512_xor_si512(load(row, 0), sign));
         let mut sums = [_mm512_set1_epi32(BIAS); N];
         for k in 0..gather.pairs {
             // SAFETY: as above.
             let weights = unsafe {
                 _mm512_loadu_si512(gather.weights.as_ptr().add((g * gather.pairs + k) * 32).cast())
             };
+            let index_in_all = _mm512_add_epi16(index, _mm512_set1_epi16(2 * k as i16));
             for n in 0..N {
-                // SAFETY: a window ends at or before `src`, so that the pair begins there at the latest, and 64
-                // samples follow in a padded row.
-                let samples = unsafe {
-                    let at = rows[n].as_ptr().add(base + 2 * k);
-                    let low = _mm512_loadu_si512(at.cast());
-                    if near {
-                        _mm512_permutexvar_epi16(index, low)
-                    } else {
-                        _mm512_permutex2var_epi16(low, index, _mm512_loadu_si512(at.add(32).cast()))
-                    }
+                let samples = if whole {
+                    _mm512_permutexvar_epi16(index_in_all, all[n])
+                } else if near {
+                    _mm512_xor_si512(_mm512_permutexvar_epi16(index, load(rows[n], 2 * k)), sign)
+                } else {
+                    let (low, high) = (load(rows[n], 2 * k), load(rows[n], 2 * k + 32));
+                    _mm512_xor_si512(_mm512_permutex2var_epi16(low, index, high), sign)
                 };
-                sums[n] = _mm512_dpwssd_epi32(sums[n], _mm512_xor_si512(samples, sign), weights);
+                sums[n] = _mm512_dpwssd_epi32(sums[n], samples, weights);
             }
         }
         for n in 0..N {

@@ -17,10 +17,13 @@ mod plain;
 pub(crate) use gather::{GatherF32, GatherU16};
 
 use crate::filter::Filter;
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 /// Samples behind each row, and what widths are rounded up to.
 pub(crate) const PADDING: usize = 64;
+
+/// Rows that a vertical resize makes at once. Their windows overlap: what one of them fetches the others need not.
+pub(crate) const BATCH: usize = 4;
 
 /// Samples in a row's slice for a picture of `width`.
 pub(crate) fn stride(width: usize) -> usize {
@@ -122,8 +125,8 @@ macro_rules! for_each_isa {
 }
 
 for_each_isa! {
-    /// Row of a vertical resize in float.
-    vertical_f32(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize)
+    /// Rows `made` (at most [`BATCH`]) of a vertical resize in float; `rows` are all those that their windows span.
+    vertical_f32(filter: &Filter, rows: &[&[f32]], made: Range<usize>, out: &mut [&mut [f32]], width: usize)
 }
 for_each_isa! {
     /// `x << bits`.
@@ -136,6 +139,17 @@ for_each_isa! {
 for_each_isa! {
     /// Three channels to three.
     matrix(rows: [&[f32]; 3], out: [&mut [f32]; 3], width: usize, matrix: &[[f32; 3]; 3])
+}
+for_each_isa! {
+    /// [`to_float`] of three channels, and [`matrix`] of these.
+    matrix_u16(
+        rows: [&[u16]; 3],
+        out: [&mut [f32]; 3],
+        width: usize,
+        matrix: &[[f32; 3]; 3],
+        scale: f32,
+        offset: f32,
+    )
 }
 for_each_isa! {
     /// Bytes to samples.
@@ -166,23 +180,24 @@ for_each_isa! {
     diffuse(row: &[f32], out: &mut [u16], scale: f32, offset: f32, above: &mut [f32], max: u16)
 }
 
-/// Row of a vertical resize in integers.
+/// As [`vertical_f32`], in integers.
 pub(crate) fn vertical_u16(
     isa: Isa,
+    filter: &Filter,
     rows: &[&[u16]],
-    weights: &[i16],
-    out: &mut [u16],
+    made: Range<usize>,
+    out: &mut [&mut [u16]],
     width: usize,
     max: u16,
 ) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
-        Isa::Avx512 => unsafe { avx512::vertical_u16(rows, weights, out, width, max) },
+        Isa::Avx512 => unsafe { avx512::vertical_u16(filter, rows, made, out, width, max) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::vertical_u16(rows, weights, out, width, max) },
-        _ => plain::vertical_u16(rows, weights, out, width, max),
+        Isa::Avx2 => unsafe { avx2::vertical_u16(filter, rows, made, out, width, max) },
+        _ => plain::vertical_u16(filter, rows, made, out, width, max),
     }
 }
 

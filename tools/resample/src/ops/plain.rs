@@ -1,6 +1,7 @@
 //! The specification: every operation in plain Rust, sample by sample.
 
 use crate::filter::Filter;
+use std::ops::Range;
 
 /// Weighted sums are 2^14 too large; halves go up.
 #[inline(always)]
@@ -9,37 +10,82 @@ fn descale(sum: i32, max: u16) -> u16 {
 }
 
 #[inline(always)]
-pub fn vertical_u16(rows: &[&[u16]], weights: &[i16], out: &mut [u16], width: usize, max: u16) {
-    for x in 0..width {
-        let sum = rows.iter().zip(weights).map(|(row, &w)| i32::from(row[x]) * i32::from(w)).sum();
-        out[x] = descale(sum, max);
+pub fn vertical_u16(
+    filter: &Filter,
+    rows: &[&[u16]],
+    made: Range<usize>,
+    out: &mut [&mut [u16]],
+    width: usize,
+    max: u16,
+) {
+    for (window, weights, out) in windows(filter, &filter.i16, rows, made, out) {
+        for (x, out) in out[..width].iter_mut().enumerate() {
+            let sum = window.iter().zip(weights).map(|(row, &w)| i32::from(row[x]) * i32::from(w)).sum();
+            *out = descale(sum, max);
+        }
     }
 }
 
 /// zimg adds eight rows at a time to what it has so far: the even ones to one sum, the odd ones to another.
 #[inline(always)]
-pub fn vertical_f32(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize) {
-    for (at, (rows, weights)) in rows.chunks(8).zip(weights.chunks(8)).enumerate() {
-        let more = at > 0;
-        // The number of rows is a constant in each, so that the sums stay in registers.
-        match rows.len() {
-            1 => add_rows::<1>(rows, weights, out, width, more),
-            2 => add_rows::<2>(rows, weights, out, width, more),
-            3 => add_rows::<3>(rows, weights, out, width, more),
-            4 => add_rows::<4>(rows, weights, out, width, more),
-            5 => add_rows::<5>(rows, weights, out, width, more),
-            6 => add_rows::<6>(rows, weights, out, width, more),
-            7 => add_rows::<7>(rows, weights, out, width, more),
-            _ => add_rows::<8>(rows, weights, out, width, more),
+pub fn vertical_f32(
+    filter: &Filter,
+    rows: &[&[f32]],
+    made: Range<usize>,
+    out: &mut [&mut [f32]],
+    width: usize,
+) {
+    // Whole vectors, and few enough of them that the rows they are taken from stay in the first-level cache.
+    let width = width.next_multiple_of(16);
+    for start in (0..width).step_by(256) {
+        let columns = start..width.min(start + 256);
+        for (window, weights, out) in windows(filter, &filter.f32, rows, made.clone(), out) {
+            for (at, (rows, weights)) in window.chunks(8).zip(weights.chunks(8)).enumerate() {
+                let (columns, more) = (columns.clone(), at > 0);
+                // The number of rows is a constant in each, so that the sums stay in registers.
+                match rows.len() {
+                    1 => add_rows::<1>(rows, weights, out, columns, more),
+                    2 => add_rows::<2>(rows, weights, out, columns, more),
+                    3 => add_rows::<3>(rows, weights, out, columns, more),
+                    4 => add_rows::<4>(rows, weights, out, columns, more),
+                    5 => add_rows::<5>(rows, weights, out, columns, more),
+                    6 => add_rows::<6>(rows, weights, out, columns, more),
+                    7 => add_rows::<7>(rows, weights, out, columns, more),
+                    _ => add_rows::<8>(rows, weights, out, columns, more),
+                }
+            }
         }
     }
 }
 
+/// For each of the output rows `made`, those of `rows` that it weighs, their weights, and where it goes. `rows` begin
+/// with the first one's window.
 #[inline(always)]
-fn add_rows<const N: usize>(rows: &[&[f32]], weights: &[f32], out: &mut [f32], width: usize, more: bool) {
-    let rows: [&[f32]; N] = std::array::from_fn(|n| &rows[n][..width]);
+fn windows<'a, T, W>(
+    filter: &'a Filter,
+    weights: &'a [W],
+    rows: &'a [&'a [T]],
+    made: Range<usize>,
+    out: &'a mut [&mut [T]],
+) -> impl Iterator<Item = (&'a [&'a [T]], &'a [W], &'a mut [T])> {
+    let (first, taps) = (filter.left[made.start], filter.taps);
+    made.zip(out).map(move |(y, out)| {
+        let window = &rows[filter.left[y] - first..][..taps];
+        (window, &weights[y * taps..(y + 1) * taps], &mut **out)
+    })
+}
+
+#[inline(always)]
+fn add_rows<const N: usize>(
+    rows: &[&[f32]],
+    weights: &[f32],
+    out: &mut [f32],
+    columns: Range<usize>,
+    more: bool,
+) {
+    let rows: [&[f32]; N] = std::array::from_fn(|n| &rows[n][columns.clone()]);
     let weights: [f32; N] = std::array::from_fn(|n| weights[n]);
-    for (x, out) in out[..width].iter_mut().enumerate() {
+    for (x, out) in out[columns].iter_mut().enumerate() {
         let mut sums = [if more { *out } else { 0.0 }, 0.0];
         for n in 0..N {
             sums[n % 2] = weights[n].mul_add(rows[n][x], sums[n % 2]);
@@ -132,13 +178,37 @@ pub fn diffuse(row: &[f32], out: &mut [u16], scale: f32, offset: f32, above: &mu
     }
 }
 
+/// The products of a row of the matrix with three samples, summed from the first on.
+#[inline(always)]
+fn mix(m: [f32; 3], [a, b, c]: [f32; 3]) -> f32 {
+    m[2].mul_add(c, m[1].mul_add(b, m[0] * a))
+}
+
 #[inline(always)]
 pub fn matrix(rows: [&[f32]; 3], out: [&mut [f32]; 3], width: usize, matrix: &[[f32; 3]; 3]) {
     let [a, b, c] = rows.map(|row| &row[..width]);
-    for (out, m) in out.into_iter().zip(matrix) {
-        for (x, out) in out[..width].iter_mut().enumerate() {
-            *out = m[2].mul_add(c[x], m[1].mul_add(b[x], m[0] * a[x]));
-        }
+    let [x, y, z] = out.map(|row| &mut row[..width]);
+    for n in 0..width {
+        let samples = [a[n], b[n], c[n]];
+        (x[n], y[n], z[n]) = (mix(matrix[0], samples), mix(matrix[1], samples), mix(matrix[2], samples));
+    }
+}
+
+#[inline(always)]
+pub fn matrix_u16(
+    rows: [&[u16]; 3],
+    out: [&mut [f32]; 3],
+    width: usize,
+    matrix: &[[f32; 3]; 3],
+    scale: f32,
+    offset: f32,
+) {
+    let width = width.next_multiple_of(16);
+    let [a, b, c] = rows.map(|row| &row[..width]);
+    let [x, y, z] = out.map(|row| &mut row[..width]);
+    for n in 0..width {
+        let samples = [a[n], b[n], c[n]].map(|sample| scale.mul_add(f32::from(sample), offset));
+        (x[n], y[n], z[n]) = (mix(matrix[0], samples), mix(matrix[1], samples), mix(matrix[2], samples));
     }
 }
 
