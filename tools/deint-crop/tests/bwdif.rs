@@ -58,8 +58,8 @@ fn ffmpeg(input: &[&str], file: &Path, filters: &[String], format: PixFmt) -> Ve
     (0..n).map(|i| std::fs::read(folder.path().join(i.to_string())).unwrap()).collect()
 }
 
-/// Eight formats, sizes odd and even (but no plane under seven lines, where ffmpeg reads beside the picture), both modes,
-/// both orders, films of one frame and more.
+/// Twenty random sources for each of eight formats: sizes odd and even (but no plane under seven lines, where ffmpeg reads
+/// beside the picture), both modes, both orders, films of one frame and more.
 #[test]
 fn raw_video() {
     let formats = [
@@ -74,34 +74,23 @@ fn raw_video() {
     ];
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("film");
-    let mut seed = 0;
-    for name in formats {
+    let cases: Vec<_> = ["frame", "field"].iter().flat_map(|m| ["tff", "bff"].map(|o| (*m, o))).collect();
+    let filters: Vec<_> =
+        cases.iter().map(|(m, o)| format!("bwdif=mode=send_{m}:parity={o}:deint=all")).collect();
+    for (name, source) in formats.iter().flat_map(|name| (0..20).map(move |source| (*name, source))) {
         let format = PixFmt::named(name).unwrap();
-        for size in [(64, 48), (67, 45), (37, 15)] {
-            for frames in [1, 2, 3, 6] {
-                seed += 1;
-                let film = film(seed, format, size, frames);
-                std::fs::write(&file, &film).unwrap();
-                let size = format!("{}x{}", size.0, size.1);
-                let cases: Vec<_> =
-                    ["frame", "field"].iter().flat_map(|m| ["tff", "bff"].map(|o| (*m, o))).collect();
-                let filters: Vec<_> =
-                    cases.iter().map(|(m, o)| format!("bwdif=mode=send_{m}:parity={o}:deint=all")).collect();
-                let expected =
-                    ffmpeg(&["-f", "rawvideo", "-pix_fmt", name, "-s", &size], &file, &filters, format);
-                for ((mode, order), expected) in cases.iter().zip(&expected) {
-                    let args = format!(
-                        "-q -s {size} -p {name} -P {name} --scale none --crop none --mode {mode} --field {order}"
-                    );
-                    let got = tool("deint-crop", &args).input(film.clone()).run().ok().stdout;
-                    assert!(
-                        got == *expected,
-                        "{args}, {frames} frames: {} bytes, {}",
-                        got.len(),
-                        expected.len()
-                    );
-                }
-            }
+        // 17 and 29 are coprime with the spans, so that the twenty sizes are all over them.
+        let (width, height) = (33 + 17 * source % 40, 15 + 29 * source % 40);
+        let film = film(source as u32, format, (width, height), 1 + source % 6);
+        std::fs::write(&file, &film).unwrap();
+        let size = format!("{width}x{height}");
+        let expected = ffmpeg(&["-f", "rawvideo", "-pix_fmt", name, "-s", &size], &file, &filters, format);
+        for ((mode, order), expected) in cases.iter().zip(&expected) {
+            let args = format!(
+                "-q -s {size} -p {name} -P {name} --scale none --crop none --mode {mode} --field {order}"
+            );
+            let got = tool("deint-crop", &args).input(film.clone()).run().ok().stdout;
+            assert!(got == *expected, "{args}, source {source}: {} bytes, {}", got.len(), expected.len());
         }
     }
 }
