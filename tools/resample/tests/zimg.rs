@@ -1,8 +1,8 @@
 //! Against zimg itself, as ffmpeg's `zscale` runs it.
 //!
-//! zimg's SIMD kernels and ours add in the same order, so the samples are the same, but for one 16-bit sample here and there
-//! where a matrix was rounded otherwise. The bar that the project set itself is lower: within one code
-//! value, 99.9 % equal.
+//! zimg's SIMD kernels and ours add in the same order, so the samples are the same, but for one 16-bit sample here and
+//! there where a matrix was rounded otherwise. What the two tools do by themselves must be equal, every sample; any other
+//! way is held to the bar that the project set itself: within one code value, 99.9 % equal.
 
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use rawstream::{ChromaLocation, ColorRange, Matrix, PixFmt};
