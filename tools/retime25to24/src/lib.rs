@@ -66,7 +66,7 @@ impl Tool for Retime25To24 {
         }
         let (from, to) = (self.from.value, self.to.value);
         if self.map {
-            return map::run(session, from, to);
+            return map::run(session, from, to, self.output.emit());
         }
         let input = Input::open(session, &self.input)?;
         let format = input.format().clone();

@@ -91,6 +91,12 @@ impl Rational {
         self.checked_mul(other.recip()?)
     }
 
+    /// The exact difference; `None` when it does not fit.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        let wide = |a: i64, b: i64| i128::from(a) * i128::from(b);
+        Self::reduce(wide(self.num, other.den) - wide(other.num, self.den), wide(self.den, other.den))
+    }
+
     /// ffprobe's spelling, always with a denominator: `25/1`.
     pub fn fraction(self) -> String {
         format!("{}/{}", self.num, self.den)
@@ -195,8 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn orders_exactly() {
+    fn orders_and_subtracts_exactly() {
         let r = |t: &str| t.parse::<Rational>().unwrap();
+        assert_eq!(r("1/6").checked_sub(r("2/3")), Some(r("-1/2")));
+        assert_eq!(Rational::whole(i64::MIN).checked_sub(r("1")), None);
         assert!(r("24000/1001") < r("24") && r("1/3") < r("1/2") && r("-1/2") < r("-1/3"));
     }
 }
