@@ -195,6 +195,24 @@ fn vobsub_stamps_and_durations() {
 }
 
 #[test]
+fn vobsub_sequences_that_overlap_are_none() {
+    let mut spu = subpicture(24, 48);
+    // The control sequences are said to begin in the head itself, and then the second inside the first.
+    for (at, start) in [(2, 1u16), (2, 3), (2818, 2819)] {
+        let mut broken = spu.clone();
+        broken[at..at + 2].copy_from_slice(&start.to_be_bytes());
+        let slow = vobsub(&sub(0, 0, 24, &broken, 1000), map(25, 24));
+        if at == 2818 {
+            broken[2816..2818].copy_from_slice(&[0, 25]);
+        }
+        assert!(slow == sub(0, 0, 25, &broken, 1000), "{at} {start}");
+    }
+    spu[2816..2818].copy_from_slice(&[0, 25]);
+    spu[2900..2902].copy_from_slice(&[0, 50]);
+    assert!(vobsub(&sub(0, 0, 24, &subpicture(24, 48), 1000), map(25, 24)) == sub(0, 0, 25, &spu, 1000));
+}
+
+#[test]
 fn vobsub_wraps_after_twenty_six_hours() {
     let wrap = 1u64 << 33;
     let times = [80_000u64, 95_443, 95_444, 96_000].map(|s| s * 90_000);

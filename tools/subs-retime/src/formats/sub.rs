@@ -152,8 +152,9 @@ impl Scan<'_> {
     fn control_sequences(&mut self, subpicture: &[usize]) {
         let mut sequence = u16_at(self.file, subpicture, 2).unwrap_or(0);
         let mut before = 0;
-        // Each points to the next, the last to itself; offsets that do not grow would lead in circles.
-        while sequence > before {
+        // Each points to the next, the last to itself. One that begins inside the four bytes at the head of the
+        // subpicture or of another sequence is none.
+        while usize::from(sequence) >= before + 4 {
             let start = usize::from(sequence);
             let (Some(delay), Some(next)) =
                 (u16_at(self.file, subpicture, start), u16_at(self.file, subpicture, start + 2))
@@ -171,7 +172,7 @@ impl Scan<'_> {
                     spelling: Spelling::Byte { shift, bits: 16 },
                 });
             }
-            (before, sequence) = (sequence, next);
+            (before, sequence) = (start, next);
         }
     }
 }
