@@ -75,6 +75,10 @@ fn film() -> &'static Film {
             "6",
             "-b:a:0",
             "384k",
+            "-dialnorm:a:0",
+            "-24",
+            "-center_mixlev:a:0",
+            "0.707",
             "-c:a:1",
             "flac",
             "-ar:a:1",
@@ -124,13 +128,20 @@ fn samples(film: &Path, track: usize) -> u64 {
     packets(film, &format!("a:{track}"), "frame=nb_samples").iter().map(|n| n.parse::<u64>().unwrap()).sum()
 }
 
+/// The bytes of a track's first AC-3 frame that say which channels there are, how loud they are and how to mix them.
+fn dolby(film: &Path, track: usize) -> Vec<u8> {
+    let first =
+        format!("ffmpeg -v error -i '{}' -map 0:a:{track} -c copy -frames:a 1 -f data -", film.display());
+    shell(&first).run().ok().stdout[5..8].to_vec()
+}
+
 #[test]
 fn everything_is_carried_over() {
     let Film { folder, source, video } = film();
     for mode in ["pitch-kept", "pitch-lowered"] {
         let out = folder.path().join(format!("{mode}.mkv"));
         let ended = mux(mode, source, video, &out).ok();
-        assert_eq!(ended.stderr, format!("mux-final: {}: 50 frames, 50/24 s\n", out.display()));
+        assert_eq!(ended.stderr, format!("mux-final: {}: 50 frames, 2.083 s\n", out.display()));
 
         let probe = ffprobe(&out);
         let streams = probe["streams"].as_array().unwrap();
@@ -143,6 +154,7 @@ fn everything_is_carried_over() {
         assert_eq!(words("/channel_layout")[1..3], ["5.1(side)", "mono"]);
         assert_eq!(words("/tags/filename")[5], "font.ttf");
         assert_eq!(words("/bit_rate")[1], "384000");
+        assert_eq!(dolby(&out, 0), dolby(source, 0));
         let flag = |n: usize, name: &str| streams[n]["disposition"][name] == 1;
         assert!(flag(2, "comment") && flag(3, "forced") && !flag(1, "default"));
         assert_eq!(probe["format"]["tags"]["title"], "A\u{a0}film");
@@ -188,6 +200,74 @@ fn everything_is_carried_over() {
             "{}",
             said.text()
         );
+    }
+}
+
+/// Ticks of any clock, slowed from 25 to 24.
+fn slowed(ticks: u64) -> u64 {
+    (2 * ticks * 25 + 24) / 48
+}
+
+/// What is 0 at the beginning is 0 at the end. 12 seconds of a film; `scripts/drift` runs all 128 minutes of it.
+#[test]
+fn no_drift() {
+    let seconds = if std::env::var_os("DRIFT").is_some_and(|d| d == "full") { 128 * 60 } else { 12 };
+    let frames = seconds * 25;
+    let folder = clip::folder();
+    let path = |name: &str| folder.path().join(name);
+    // Times in milliseconds of which few are whole when they are slowed, up to the last frame.
+    let cues: Vec<u64> = (0..frames / 96 + 1).map(|n| (n * 3833 + n % 7).min(seconds * 1000 - 7)).collect();
+    let chapters: Vec<u64> = (0..24).map(|n| n * (seconds * 1000 - 1) / 23).collect();
+    let clock = |ms: u64| {
+        format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
+    };
+    let srt: String =
+        cues.iter().map(|&ms| format!("1\n{} --> {}\nx\n\n", clock(ms), clock(ms + 7))).collect();
+    let ogm: String = chapters
+        .iter()
+        .enumerate()
+        .map(|(n, &ms)| format!("CHAPTER{n:02}={}\nCHAPTER{n:02}NAME=x\n", clock(ms)))
+        .collect();
+    std::fs::write(path("a.srt"), srt.replace('.', ",")).unwrap();
+    std::fs::write(path("a.chapters"), ogm).unwrap();
+    let film = format!(
+        "ffmpeg -v error -f lavfi -i testsrc=s=64x64:r=25 -f lavfi -i \
+         'aevalsrc=0.1*(random(0)*2-1)*lt(mod(t\\,0.7)\\,0.2):s=48000' -map 0 -map 1 -map 1 -t {seconds} -c:v mpeg2video \
+         -c:a:0 ac3 -ac:a:0 6 -b:a:0 384k -c:a:1 flac -ar:a:1 44100 -sample_fmt:a:1 s16 streams.mkv
+         mkvmerge -q -o film.mkv --chapters a.chapters streams.mkv a.srt; rm streams.mkv"
+    );
+    shell(&film).within(folder.path()).run().ok();
+    hevc("v.mkv", &frames.to_string(), folder.path());
+    for mode in ["pitch-kept", "pitch-lowered"] {
+        let out = path("out.mkv");
+        mux(mode, &path("film.mkv"), &path("v.mkv"), &out).ok();
+        let ms = |stream| -> Vec<u64> {
+            let seconds = packets(&out, stream, "packet=pts_time");
+            seconds.iter().map(|time| (time.parse::<f64>().unwrap() * 1000.0).round() as u64).collect()
+        };
+        assert_eq!(ms("s:0"), cues.iter().map(|&ms| slowed(ms)).collect::<Vec<_>>());
+        let starts: Vec<_> = ffprobe(&out)["chapters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["start"].as_u64().unwrap())
+            .collect();
+        assert_eq!(starts, chapters.iter().map(|&ms| slowed(ms * 1_000_000)).collect::<Vec<_>>());
+
+        let said = verify(&path("film.mkv"), &out).ok();
+        eprintln!("{mode}:\n{}", said.text());
+        let line = |name: &str| -> Vec<&str> {
+            said.text().lines().filter(|line| line.trim_start().starts_with(name)).collect()
+        };
+        assert!(line("video")[0].contains(&format!(" {frames} frames")));
+        let samples = (frames * 2000 + 768) / 1536 * 1536;
+        assert!(line("sound 0")[0].contains(&format!(" {samples} samples")));
+        assert!(line("sound 1")[0].contains(&format!(" {} samples", frames * 44_100 / 24)));
+        let heard = line("as heard");
+        assert_eq!(heard.len(), 2);
+        for off in heard.iter().flat_map(|line| line.split_whitespace().skip(2).take(3)) {
+            assert!(off.parse::<f64>().unwrap().abs() < 1.0, "{mode}: {off} ms: {}", said.text());
+        }
     }
 }
 
