@@ -4,6 +4,7 @@
 
 use subs_retime::{
     Format, Map, Scanned,
+    convert::convert,
     field::{Role, Spelling},
 };
 use timebase::{Rational, Retime};
@@ -12,8 +13,16 @@ fn scanned<'a>(format: Option<Format>, file: &'a [u8], map: &Map) -> Scanned<'a>
     format.map_or_else(|| Scanned::sub(file), |format| Scanned::new(file, format, map))
 }
 
-/// Holds a file to the promise; `None` is VobSub's second file.
-pub fn hold(format: Option<Format>, file: &[u8]) {
+/// Holds a file to the promise of `target`: a format's name, `sub` for VobSub's second file, or `convert`.
+pub fn hold(target: &str, file: &[u8]) {
+    match target {
+        "convert" => converts(file),
+        "sub" => only_times_change(None, file),
+        format => only_times_change(Some(format.parse().unwrap()), file),
+    }
+}
+
+fn only_times_change(format: Option<Format>, file: &[u8]) {
     let map = |from, to| {
         let (from, to) = (Rational::whole(from), Rational::whole(to));
         Map { instants: Retime::between(from, to).unwrap(), frame_rate: Rational::whole(25) }
@@ -49,4 +58,13 @@ pub fn hold(format: Option<Format>, file: &[u8]) {
         };
         assert!(was.clock != is.clock || (was.ticks - is.ticks).abs() <= tick, "{was:?} came back as {is:?}");
     }
+}
+
+/// A conversion ends in a file or an error. The first two bytes say from which format to which.
+fn converts(file: &[u8]) {
+    let [from, to, text @ ..] = file else { return };
+    let format = |n: &u8| Format::ALL[usize::from(*n) % Format::ALL.len()];
+    let instants = Retime::new(Rational::new(25, 24).unwrap()).unwrap();
+    let map = Map { instants, frame_rate: Rational::whole(25) };
+    let _ = convert(&String::from_utf8_lossy(text), format(from), format(to), map);
 }

@@ -1,9 +1,11 @@
-//! Generated files: the right lines in any order, with wild times, among broken ones and noise.
+//! Generated files: the right lines in any order, with wild times, among broken ones and noise; and the fuzzers' corpus,
+//! with a few changes to each file.
 
 #[path = "../fuzz/promise.rs"]
 mod promise;
 
 use proptest::{collection::vec, prelude::*, sample::select};
+use std::{path::Path, process::Command};
 use subs_retime::Format;
 
 /// What a file is put together from; `#` stands for a generated number.
@@ -101,17 +103,58 @@ proptest! {
     #[test]
     fn generated_files(text in select(&Format::ALL[..]).prop_flat_map(|format| (Just(format), file(format)))) {
         let (format, text) = text;
-        promise::hold(Some(format), text.as_bytes());
-        promise::hold(Some(format), format!("\u{feff}{}", text.replace('\n', "\r\n")).as_bytes());
-        promise::hold(Some(format), &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>());
+        promise::hold(format.name(), text.as_bytes());
+        promise::hold(format.name(), format!("\u{feff}{}", text.replace('\n', "\r\n")).as_bytes());
+        promise::hold(format.name(), &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>());
     }
 
     #[test]
     fn noise(bytes in vec(any::<u8>(), 0..300), text in "[0-9:,.<>{}\\\\ \n-]{0,200}") {
         for format in Format::ALL {
-            promise::hold(Some(format), &bytes);
-            promise::hold(Some(format), text.as_bytes());
+            promise::hold(format.name(), &bytes);
+            promise::hold(format.name(), text.as_bytes());
         }
-        promise::hold(None, &bytes);
+        promise::hold("sub", &bytes);
     }
+}
+
+/// What the fuzzers found worth keeping, whole, cut short, and with digits and bytes of its own elsewhere.
+#[test]
+fn corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus.tar.gz");
+    let unpacked =
+        Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path()).status().unwrap();
+    assert!(unpacked.success(), "{}", archive.display());
+    let mut files = 0;
+    for target in folder.path().join("corpus").read_dir().unwrap().map(Result::unwrap) {
+        let name = target.file_name().into_string().unwrap();
+        for path in target.path().read_dir().unwrap().map(Result::unwrap) {
+            let file = std::fs::read(path.path()).unwrap();
+            promise::hold(&name, &file);
+            for change in 0..8 {
+                promise::hold(&name, &changed(&file, files + change));
+            }
+            files += 1;
+        }
+    }
+    assert!(files > 500, "{files} files");
+}
+
+/// The file with one thing changed, which `seed` decides.
+fn changed(file: &[u8], seed: usize) -> Vec<u8> {
+    let mut changed = file.to_vec();
+    if file.is_empty() {
+        return changed;
+    }
+    // Knuth's multiplier spreads the seeds.
+    let (at, from) = (seed * 2_654_435_761 % file.len(), seed * 40_503 % file.len());
+    match seed % 5 {
+        0 => changed.truncate(at),
+        1 => changed[at] = seed as u8,
+        2 => changed[at] = file[from],
+        3 => drop(changed.splice(at..at, file[from..].iter().copied())),
+        _ => drop(changed.splice(at..at, *b"99999")),
+    }
+    changed
 }

@@ -2,4 +2,4 @@
 #[path = "../promise.rs"]
 mod promise;
 
-libfuzzer_sys::fuzz_target!(|file: &[u8]| promise::hold(Some(subs_retime::Format::Json), file));
+libfuzzer_sys::fuzz_target!(|file: &[u8]| promise::hold("json", file));
