@@ -178,7 +178,7 @@ plan: tools ## what every option would take of disk and time, from samples of th
 report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report
 	$(HERE)/scripts/storage-report
 verify: tools ## prove the films in OUT: frames, decode, and every stream's end on the one clock
-	for film in $(OUT)/*/film.mkv; do $(HERE)/scripts/verify-film "$$SRC" "$$film"; done
+	$(HERE)/scripts/verify
 subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv OUT=dir LANG=eng
 	$(HERE)/scripts/subs-ocr
 
@@ -196,6 +196,8 @@ check: ## everything a change must pass
 	scripts/check
 torture: ## kill, starve and lie to seg-sink, a thousand times
 	scripts/torture
+drift: ## a film of 128 minutes, and how far anything is off at its end
+	scripts/drift
 lint: ## formatting, clippy, shellcheck, manual pages
 	scripts/lint
 bench: build ## each tool beside what it replaces, in one run

@@ -1,7 +1,7 @@
 //! One clock for everything: what mux-final puts beside the pictures, what verify-film has to say about it, and what
 //! subs-ocr reads.
 
-use pipelines::{Ended, Run, clip, ffprobe, root, shared, shell};
+use pipelines::{Ended, Run, clip, ffprobe, make, root, shared, shell};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -311,6 +311,22 @@ fn an_excerpt_has_its_own_zero() {
         probe["chapters"].as_array().unwrap().iter().map(|c| c["start_time"].as_str().unwrap()).collect();
     assert_eq!(starts, ["0.000000", "0.250000"]);
     script("verify-film").arg("--start").arg("24").arg(source).arg(&out).run().ok();
+
+    // What a job's film was made from is in its settings.
+    let jobs = folder.path().join("jobs");
+    let verified = |variables: &[(&str, &str)]| {
+        make("verify", &[variables, &[("OUT", jobs.to_str().unwrap())]].concat()).run()
+    };
+    let none = format!("verify: {}: no film here", jobs.display());
+    assert!(verified(&[]).stderr.starts_with(&none));
+    let job = jobs.join("option4");
+    std::fs::create_dir_all(&job).unwrap();
+    std::fs::copy(&out, job.join("film.mkv")).unwrap();
+    std::fs::write(job.join("settings"), format!("SRC={}\nSTART=24\nFRAMES=24\n", source.display())).unwrap();
+    let said = verified(&[]).ok();
+    assert!(said.text().contains("  as heard  ") && said.text().ends_with("option4/film.mkv: verified\n"));
+    let elsewhere = verified(&[("SRC", "gone.mkv")]);
+    assert!(elsewhere.stderr.starts_with("verify-film: gone.mkv: no such file\n"), "{}", elsewhere.stderr);
 }
 
 #[test]
