@@ -72,8 +72,8 @@ pub enum Spelling {
     Byte {
         /// Bits below this byte.
         shift: u8,
-        /// Bits of the whole number.
-        bits: u8,
+        /// The largest number that can be meant.
+        most: i64,
     },
     /// 33 bits at 90 kHz among the marker bits of a PES header (ISO 13818-1, 2.4.3.6), wrapping.
     Pts,
@@ -190,8 +190,8 @@ impl Field {
     }
 }
 
-/// The decimal number at the start of `text` and its length; `None` without a digit or over 15 of them, which no time
-/// of any film has and which leaves room to multiply.
+/// The decimal number at the start of `text` and its length; `None` without a digit, or with more of them than 64 bits
+/// hold.
 fn digits(text: &[u8]) -> Option<(i64, usize)> {
     let width = text.iter().take_while(|c| c.is_ascii_digit()).count();
     (1..=18)
@@ -248,9 +248,9 @@ impl Spelling {
                 }
             }
             Self::Be32 => out.extend_from_slice(&(ticks as u32).to_be_bytes()),
-            Self::Byte { shift, bits } => {
-                if ticks < 0 || ticks >> bits != 0 {
-                    return Err(format!("{ticks} does not fit its {bits} bits"));
+            Self::Byte { shift, most } => {
+                if !(0..=most).contains(&ticks) {
+                    return Err(format!("{ticks} is none of 0 to {most}, which fit here"));
                 }
                 out.push((ticks >> shift) as u8);
             }

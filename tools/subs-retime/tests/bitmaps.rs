@@ -49,6 +49,18 @@ fn pgs_stamps() {
     assert_eq!(pgs(&payloads(&after), map(24, 25)), (sup(&before), Ok(())));
 }
 
+/// SupMover's `resync 25/24` multiplies in floating point and rounds as we do: `round((double)pts * (25.0 / 24))`
+/// (github.com/MonoS/SupMover, main.cpp at 8968b7c). Up to where its 32 bits are full, that is the same.
+#[test]
+fn pgs_stamps_are_supmovers() {
+    let last = u32::MAX / 25 * 24;
+    let stamps: Vec<u32> = (0..200_000).map(|n| (n * (last / 200_000)) + n % 24).collect();
+    let file: Vec<u8> = stamps.iter().flat_map(|&pts| segment(pts, 0, b"")).collect();
+    let theirs = stamps.iter().map(|&pts| (f64::from(pts) * (25.0 / 24.0)).round() as u32);
+    let theirs: Vec<u8> = theirs.flat_map(|pts| segment(pts, 0, b"")).collect();
+    assert!(pgs(&file, map(25, 24)).0 == theirs);
+}
+
 #[test]
 fn pgs_wraps_after_thirteen_hours() {
     let wrap = 1u64 << 32;
@@ -231,7 +243,10 @@ fn vobsub_wraps_after_twenty_six_hours() {
 fn vobsub_delay_beyond_its_field() {
     let file = sub(0, 0, 0, &subpicture(0, 65_000), 1000);
     let error = Scanned::sub(&file).retime(map(25, 24), "x.sub").unwrap_err();
-    assert_eq!(error.to_string(), "x.sub: byte 3972: 67708 does not fit its 16 bits");
+    assert_eq!(error.to_string(), "x.sub: byte 3972: 67708 is none of 0 to 65534, which fit here");
+    let no_end = subpicture(24, 65_535);
+    let slow = vobsub(&sub(0, 0, 24, &no_end, 1000), map(25, 24));
+    assert!(slow == sub(0, 0, 25, &subpicture(25, 65_535), 1000), "no end stays no end");
 }
 
 #[test]

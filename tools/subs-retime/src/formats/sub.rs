@@ -15,6 +15,8 @@ const SYSTEM_HZ: Rational = Rational::whole(27_000_000);
 const END: u8 = 0xb9;
 const PACK: u8 = 0xba;
 const PRIVATE_1: u8 = 0xbd;
+/// The delay with which ffmpeg's encoder writes that a picture stays until the next one.
+const NO_END: u16 = 0xffff;
 /// Packs begin at multiples of a DVD's sector; what they leave of one may be empty.
 const SECTOR: usize = 2048;
 
@@ -162,14 +164,14 @@ impl Scan<'_> {
                 return;
             };
             // Its two bytes may lie in two packets.
-            for (byte, shift) in [(start, 8), (start + 1, 0)] {
+            for (byte, shift) in [(start, 8), (start + 1, 0)].into_iter().filter(|_| delay != NO_END) {
                 let at = subpicture[byte];
                 self.found.fields.push(Field {
                     at: at..at + 1,
                     ticks: delay.into(),
                     clock: HZ.checked_div(Rational::whole(1024)).unwrap_or(HZ),
                     role: Role::Duration,
-                    spelling: Spelling::Byte { shift, bits: 16 },
+                    spelling: Spelling::Byte { shift, most: i64::from(NO_END) - 1 },
                 });
             }
             (before, sequence) = (start, next);
