@@ -166,13 +166,14 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	    stage prepare    '$(decode) | $(prepare) >prepared'
 	    stage pre-422    '$(call prores,$$PREPARED,$(standard)) pre-422.mov <prepared'
 	    stage pre-lt     '$(call prores,$$PREPARED,$(lt)) pre-lt.mov <prepared'
-	    stage read-pre   '$(call read-rgb,pre-422.mov) >prepared'
 	    stage enlarge    '$(enlarge) <prepared >enlarged'
 	    stage mezz-422   '$(call prores,$$ENLARGED,$(standard)) mezz-422.mov <enlarged'
 	    [ $(MEZZ) = nvenc ] && ! (has_nvenc) 2>/dev/null || stage mezz-intra '$(call intra,$$ENLARGED) mezz-intra.mkv <enlarged'
 	    stage read-mezz  '$(call read-yuv,mezz-422.mov) >/dev/null'
 	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >retimed'
 	    stage final      '$(ffmpeg) -i - $(encode) final.mkv <retimed'
+	    stage read-pre   '$(call read-rgb,pre-422.mov) >prepared'
+	    stage final-pre  '$(enlarge) <prepared | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(ffmpeg) -i - $(encode) final-pre.mkv'
 	done
 	predict
 report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report

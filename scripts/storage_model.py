@@ -51,44 +51,25 @@ class Segments:
     jobs: int
 
 
-def segments_on_disk(frames, rates, segments, making, encoding):
-    """seg-sink's work played through: the most bytes at once, the seconds it takes, and the most of the mezzanine at once.
-
-    A segment's mezzanine is written while those before it are encoded; writing waits while more than `jobs` are not yet
-    encoded; a mezzanine goes when its encode is there.
-    """
-    sizes = [min(segments.frames, frames - at) for at in range(0, frames, segments.frames)]
-    spans = []  # of each segment: when its mezzanine was begun, was there, its encode was begun and was there
-    for i, size in enumerate(sizes):
-        begun = max(spans[i - 1][1] if i else 0, spans[i - 1 - segments.jobs][3] if i > segments.jobs else 0)
-        written = begun + size * making
-        encode = max(written, spans[i - segments.jobs][3] if i >= segments.jobs else 0)
-        spans.append((begun, written, encode, encode + size * encoding))
-
-    part = lambda now, begin, end: min(1, max(0, (now - begin) / (end - begin))) if end > begin else float(now >= end)
-    most = most_mezz = 0
-    for now in sorted({t for span in spans for t in (span[1], span[3])}):
-        mezz = sum(rates.mezz * n * part(now, s[0], s[1]) for n, s in zip(sizes, spans) if now <= s[3])
-        video = sum(rates.video * n * part(now, s[2], s[3]) for n, s in zip(sizes, spans))
-        most, most_mezz = max(most, mezz + video), max(most_mezz, mezz)
-    return most, spans[-1][3], most_mezz
-
-
-def on_disk(option, frames, rates, segments, making=0.0, encoding=0.0):
+def on_disk(option, frames, rates, segments, context=0):
     """The peak and the largest that each kind of file gets, for `frames` frames of an option.
 
     Three moments can be the worst: the end of the encode, when all mezzanines are still there; the joining of segments,
-    when they and the joined pictures are; the muxing, when the pictures, the sound and the film made of both are.
+    when they and the joined pictures are; the muxing, when the pictures, the sound and the film made of both are. A
+    pre-mezzanine begins `context` frames early, with what the first window looks at.
+
+    seg-sink lets one segment more be made than are encoded at once. The network gives a window's frames in a burst, so
+    that all of them can be there; at the very end, the last ones are, beside nearly all of the film.
     """
-    pre, video, sound = rates.pre * frames, rates.video * frames, rates.sound * frames
-    if option.segmented and option.mezz:
-        encode, _, mezz = segments_on_disk(frames, rates, segments, making, encoding)
-    else:
-        mezz = rates.mezz * frames
-        encode = mezz + video
+    pre, video, sound = rates.pre * (frames + context), rates.video * frames, rates.sound * frames
+    mezz = rates.mezz * frames
+    encode = mezz + video
+    if option.segmented:
+        behind = min(segments.jobs * segments.frames, frames)
+        mezz = rates.mezz * min(behind + segments.frames, frames)
+        encode = max(mezz + rates.video * (frames - behind), rates.mezz * behind + video)
     join = pre + 2 * video if option.segmented else 0
-    film = 2 * (video + sound)
-    return dict(peak=max(pre + encode, join, film), pre=pre, mezz=mezz, final=video + sound)
+    return dict(peak=max(pre + encode, join, 2 * (video + sound)), pre=pre, mezz=mezz, final=video + sound)
 
 
 def in_frames(length):

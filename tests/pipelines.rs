@@ -333,6 +333,35 @@ fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
     assert!(said.contains("was begun with other settings (< CRF=16 > CRF=20)"), "{said}");
 }
 
+/// Prediction before the run, measurement after it: within 10 % of each other, as peak and as film.
+#[test]
+fn the_plan_is_what_the_options_then_take() {
+    let (folder, source) = (clip::folder(), clip::second());
+    // Pictures large enough that a film is more than its headers.
+    let large = [("SCALE", "192x144"), ("HEIGHT", "432"), ("MEZZ", "x265")];
+    let json = |file: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(folder.path().join(file)).unwrap()).unwrap()
+    };
+    option("plan", source, folder.path(), &large).run().ok();
+    let plan = json("plan/plan.json");
+    let planned = plan["options"].as_array().unwrap();
+    let names: Vec<_> = planned.iter().map(|o| o["option"].as_str().unwrap()).collect();
+    assert_eq!(names, ["option0", "option1", "option2", "option3", "option4", "option5", "recommended"]);
+    assert_eq!(plan["recommended"], "option4");
+    for name in ["option0", "option4", "option5"] {
+        option(name, source, folder.path(), &large).run().ok();
+        let found = json(&format!("{name}/report.json"));
+        let planned = planned.iter().find(|o| o["option"] == name).unwrap();
+        for (planned, found) in [
+            (&planned["peak_bytes"], &found["peak_bytes"]),
+            (&planned["files_bytes"]["final"], &found["final_bytes"]),
+        ] {
+            let off = planned["expected"].as_f64().unwrap() / found.as_f64().unwrap() - 1.0;
+            assert!(off.abs() < 0.1, "{name}: {planned} planned, {found} found");
+        }
+    }
+}
+
 #[test]
 fn nvenc_is_told_only_what_ffmpeg_knows() {
     let printed = make("option3", &[("SRC", "film.mkv")]).arg("-n").run().ok();
