@@ -347,7 +347,6 @@ fn the_plan_is_what_the_options_then_take() {
     let planned = plan["options"].as_array().unwrap();
     let names: Vec<_> = planned.iter().map(|o| o["option"].as_str().unwrap()).collect();
     assert_eq!(names, ["option0", "option1", "option2", "option3", "option4", "option5", "recommended"]);
-    assert_eq!(plan["recommended"], "option4");
     for name in ["option0", "option4", "option5"] {
         option(name, source, folder.path(), &large).run().ok();
         let found = json(&format!("{name}/report.json"));
