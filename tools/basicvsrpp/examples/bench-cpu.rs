@@ -4,11 +4,11 @@
 //! CPU has: avx512, avx2, portable. The frames come from formulas.
 
 use basicvsrpp::{
-    Branch, EngineError, Model, Precision, Settings,
+    Branch, EngineError, Model, Out, Precision, Settings,
     checkpoint::Checkpoint,
     cpu::{fast::Fast, simd::Level},
     formula,
-    network::{self, Backend, Earlier, Out},
+    network::{self, Backend, Earlier},
     picture::Output,
 };
 use rawstream::PixFmt;

@@ -109,7 +109,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let frames: Vec<Bytes> = (0..few).map(|k| formula::frame(width, height, k)).collect();
         let mut engine = CudaEngine::with(&model, &settings, 0, kernels, Output::Wire(fmt))?;
         engine.enlarge(&frames, 0..few, &mut |frame| {
-            all.extend_from_slice(frame);
+            all.extend_from_slice(&frame);
             Ok(())
         })?;
     }

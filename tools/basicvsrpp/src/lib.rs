@@ -27,6 +27,6 @@ pub mod picture;
 mod weights;
 
 pub use checkpoint::CheckpointError;
-pub use engine::{Engine, EngineError, Precision, Settings};
+pub use engine::{Engine, EngineError, Out, Precision, Settings};
 pub use model::Model;
 pub use weights::{Align, Blocks, Branch, Conv, Propagation, Spynet, Weights};

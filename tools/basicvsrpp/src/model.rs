@@ -84,8 +84,8 @@ mod tests {
         let frames: Vec<_> = (0..3).map(|k| formula::frame(64, 64, k)).collect();
         let mut out = Vec::new();
         let mut engine = CpuEngine::new(model, &settings).unwrap();
-        let mut keep = |bytes: &[u8]| {
-            out.extend_from_slice(bytes);
+        let mut keep = |frame: bytes::Bytes| {
+            out.extend_from_slice(&frame);
             Ok(())
         };
         engine.enlarge(&frames, 0..3, &mut keep).unwrap();

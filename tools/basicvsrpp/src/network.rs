@@ -5,12 +5,9 @@
 //! forward. At every visit of a frame the branch's features of its last two visits are aligned to the frame (second
 //! order), joined with what the earlier branches have found there, and refined.
 
-use crate::{Branch, EngineError};
+use crate::{Branch, EngineError, Out};
 use bytes::Bytes;
-use std::{io, ops::Range, rc::Rc};
-
-/// Receives the enlarged frames, in film order.
-pub type Out<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+use std::{ops::Range, rc::Rc};
 
 /// What a branch's earlier visits have left for the current one.
 #[derive(Debug)]

@@ -380,8 +380,8 @@ fn run(
     emit: std::ops::Range<usize>,
 ) -> Result<Vec<u8>, EngineError> {
     let mut all = Vec::new();
-    engine.enlarge(frames, emit, &mut |bytes| {
-        all.extend_from_slice(bytes);
+    engine.enlarge(frames, emit, &mut |frame| {
+        all.extend_from_slice(&frame);
         Ok(())
     })?;
     Ok(all)

@@ -1,10 +1,11 @@
 //! Standard input and output as streams of frames, counted, with the suite's errors.
 //!
-//! Both can be moved to threads of their own ([`Input::ahead`], [`Output::begin_behind`]), so that reading, computing and
-//! writing overlap. Frames then change hands by swapping buffers; none is copied, and a run holds two more frames on
-//! each side, whatever its length.
+//! The output has a thread of its own, and the input can have one ([`Input::ahead`]), so that reading, computing and
+//! writing overlap. Frames then change hands by swapping buffers, or are given away; none is copied, and a run holds a
+//! fixed number of frames more on each side, whatever its length.
 
 use crate::{Error, InputArgs, Result, Session};
+use bytes::Bytes;
 use rawstream::{Container, FieldOrder, FrameReader, FrameWriter, VideoFormat};
 use std::{
     fs::File,
@@ -149,88 +150,69 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
 
 /// Frames to standard output.
 pub struct Output<'a> {
-    sink: Sink,
+    /// `None` once the stream is closed.
+    full: Option<SyncSender<Frame>>,
+    written: Receiver<Written>,
+    spare: Vec<Vec<u8>>,
     session: &'a Session,
     bytes: u64,
 }
 
-enum Sink {
-    Here(FrameWriter<File>),
-    Behind {
-        /// `None` once the stream is closed.
-        full: Option<SyncSender<Vec<u8>>>,
-        written: Receiver<Written>,
-        spare: Vec<Vec<u8>>,
-    },
+/// A frame on its way to the writing thread.
+enum Frame {
+    /// In a buffer that comes back.
+    Passed(Vec<u8>),
+    /// For good: its owner takes it back when the thread drops it.
+    Given(Bytes),
 }
 
-/// A buffer that the writing thread is done with, and the bytes written so far.
-type Written = io::Result<(Vec<u8>, u64)>;
+/// The bytes written so far, and a passed buffer that the writing thread is done with.
+type Written = io::Result<(u64, Option<Vec<u8>>)>;
 
 impl<'a> Output<'a> {
-    /// Begins the stream; a header is written at once.
-    pub fn begin(session: &'a Session, container: Container, format: &VideoFormat) -> Result<Self> {
-        let writer = Self::header(container, format)?;
-        Ok(Self { sink: Sink::Here(writer), session, bytes: 0 })
-    }
-
-    /// Begins the stream; a thread writes while further frames are made, of which `backlog` may wait for it.
-    /// [`Output::finish`] must end it.
-    pub fn begin_behind(
+    /// Begins the stream; a header is written at once. A thread writes while further frames are made, of which
+    /// `backlog` may wait for it. [`Output::finish`] must end it.
+    pub fn begin(
         session: &'a Session,
         container: Container,
         format: &VideoFormat,
         backlog: usize,
     ) -> Result<Self> {
-        let mut writer = Self::header(container, format)?;
-        let (full, to_write) = sync_channel::<Vec<u8>>(backlog);
+        let stdout = rawstream::stdout().map_err(|e| Error::stdout(&e))?;
+        let mut writer = FrameWriter::new(stdout, container, format).map_err(|e| Error::stdout(&e))?;
+        let (full, to_write) = sync_channel::<Frame>(backlog);
         let (done, written) = channel();
         thread("write", move || {
             for frame in to_write {
-                let result = writer.write(&frame).map(|()| (frame, writer.bytes()));
+                let result = match frame {
+                    Frame::Passed(frame) => writer.write(&frame).map(|()| Some(frame)),
+                    Frame::Given(frame) => writer.write(&frame).map(|()| None),
+                };
+                let result = result.map(|frame| (writer.bytes(), frame));
                 let last = result.is_err();
                 if done.send(result).is_err() || last {
                     return;
                 }
             }
         })?;
-        Ok(Self { sink: Sink::Behind { full: Some(full), written, spare: Vec::new() }, session, bytes: 0 })
+        Ok(Self { full: Some(full), written, spare: Vec::new(), session, bytes: 0 })
     }
 
-    fn header(container: Container, format: &VideoFormat) -> Result<FrameWriter<File>> {
-        let stdout = rawstream::stdout().map_err(|e| Error::stdout(&e))?;
-        FrameWriter::new(stdout, container, format).map_err(|e| Error::stdout(&e))
-    }
-
-    /// Writes one whole frame.
-    pub fn write(&mut self, frame: &[u8]) -> Result<()> {
-        if let Sink::Here(writer) = &mut self.sink {
-            writer.write(frame).map_err(|e| Error::stdout(&e))?;
-            let bytes = writer.bytes();
-            self.count(bytes);
-            return Ok(());
-        }
+    /// Writes one whole frame, and lets go of it when it has left the process.
+    pub fn give(&mut self, frame: Bytes) -> Result<()> {
         self.collect(false)?;
-        let Sink::Behind { spare, .. } = &mut self.sink else { return Ok(()) };
-        let mut copy = spare.pop().unwrap_or_default();
-        copy.clear();
-        copy.extend_from_slice(frame);
-        self.send(copy)
+        self.send(Frame::Given(frame))
     }
 
     /// Writes one whole frame and leaves another buffer in its place, of the same length and with anything in it.
     pub fn pass(&mut self, frame: &mut Vec<u8>) -> Result<()> {
-        if matches!(self.sink, Sink::Here(_)) {
-            return self.write(frame);
-        }
         self.collect(false)?;
-        let Sink::Behind { spare, .. } = &mut self.sink else { return Ok(()) };
-        let next = spare.pop().unwrap_or_else(|| vec![0; frame.len()]);
-        self.send(std::mem::replace(frame, next))
+        let next = self.spare.pop().unwrap_or_else(|| vec![0; frame.len()]);
+        self.send(Frame::Passed(std::mem::replace(frame, next)))
     }
 
-    fn send(&mut self, frame: Vec<u8>) -> Result<()> {
-        let Sink::Behind { full: Some(full), .. } = &self.sink else { return Ok(()) };
+    fn send(&mut self, frame: Frame) -> Result<()> {
+        let Some(full) = &self.full else { return Ok(()) };
         // Refused only after an error, which is then waiting to be collected.
         if full.send(frame).is_err() { self.collect(true) } else { Ok(()) }
     }
@@ -241,27 +223,20 @@ impl<'a> Output<'a> {
     }
 
     fn close(&mut self) -> Result<()> {
-        if let Sink::Behind { full, .. } = &mut self.sink {
-            *full = None;
-        }
+        self.full = None;
         self.collect(true)
     }
 
     /// Takes back written buffers: those that are there, or, when `all`, until the thread has ended.
     fn collect(&mut self, all: bool) -> Result<()> {
         loop {
-            let Sink::Behind { written, spare, .. } = &mut self.sink else { return Ok(()) };
-            let next = if all { written.recv().ok() } else { written.try_recv().ok() };
+            let next = if all { self.written.recv().ok() } else { self.written.try_recv().ok() };
             let Some(next) = next else { return Ok(()) };
-            let (frame, bytes) = next.map_err(|e| Error::stdout(&e))?;
-            spare.push(frame);
-            self.count(bytes);
+            let (bytes, frame) = next.map_err(|e| Error::stdout(&e))?;
+            self.spare.extend(frame);
+            self.session.count_out(1, bytes - self.bytes);
+            self.bytes = bytes;
         }
-    }
-
-    fn count(&mut self, bytes: u64) {
-        self.session.count_out(1, bytes - self.bytes);
-        self.bytes = bytes;
     }
 }
 

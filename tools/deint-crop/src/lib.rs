@@ -199,7 +199,7 @@ impl Tool for DeintCrop {
         };
         let stage = Stage::new(&self, &shape, &options)?;
         self.settings(session, &shape);
-        let output = Output::begin_behind(session, container, &shape.written, 1)?;
+        let output = Output::begin(session, container, &shape.written, 1)?;
         self.pool()?.install(|| self.flow(session, input.ahead()?, output, stage))
     }
 }

@@ -105,7 +105,7 @@ impl Tool for Retime25To24 {
             session.setting("color_range", target.range.to_string());
             session.setting("chroma_location", target.chroma_location.to_string());
         }
-        let output = Output::begin_behind(session, container, &written, 1)?;
+        let output = Output::begin(session, container, &written, 1)?;
         pool.install(|| self.flow(session, input.ahead()?, output, converter, written.frame_bytes()))
     }
 }

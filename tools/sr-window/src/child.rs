@@ -4,7 +4,7 @@
 //! enlarged frames; it lives for the whole film and ends when its standard input does. The protocol is specified in
 //! `sr-window(1)`.
 
-use basicvsrpp::{Engine, EngineError};
+use basicvsrpp::{Engine, EngineError, Out};
 use bytes::Bytes;
 use cli::{Error, reason};
 use rawstream::{PixFmt, VideoFormat};
@@ -198,7 +198,7 @@ impl Engine for Child {
         &mut self,
         frames: &[Bytes],
         emit: Range<usize>,
-        out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+        out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
         let head = json!({
             "width": self.width, "height": self.height,
@@ -216,14 +216,15 @@ impl Engine for Child {
                 .and_then(|()| stdin.flush());
             (stdin, fed)
         });
-        let mut enlarged = vec![0; self.out_fmt.frame_bytes(SCALE * self.width, SCALE * self.height)];
+        let bytes = self.out_fmt.frame_bytes(SCALE * self.width, SCALE * self.height);
         let mut received = self.answer(emit.len());
         for _ in emit.clone() {
             if received.is_ok() {
                 let mut input = Watched { input: &mut self.stdout, timeout: self.timeout };
+                let mut enlarged = vec![0; bytes];
                 received = input.read_exact(&mut enlarged).map_err(|e| reading(&e));
                 if received.is_ok() {
-                    out(&enlarged)?;
+                    out(enlarged.into())?;
                 }
             }
         }

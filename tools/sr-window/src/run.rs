@@ -55,7 +55,7 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
         session.expect((args.first_frame + frames).saturating_sub(emit.start));
     }
     let container = args.output.container(input.container(), out_fmt);
-    let output = Output::begin_behind(session, container, &enlarged, backlog)?;
+    let output = Output::begin(session, container, &enlarged, backlog)?;
     through(args, input, output, engines)
 }
 
@@ -104,11 +104,11 @@ impl<'a> Line<'a> {
         self.turn.notify_all();
     }
 
-    fn write(&self, position: u64, frame: &[u8]) -> io::Result<()> {
+    fn write(&self, position: u64, frame: Bytes) -> io::Result<()> {
         // What the error says is never seen: the failure that was noted is.
         let stop = || io::Error::other("stopped");
         let mut state = self.wait(position).ok_or_else(stop)?;
-        if let Err(e) = state.output.write(frame) {
+        if let Err(e) = state.output.give(frame) {
             state.failure = Some(e);
             self.turn.notify_all();
             return Err(stop());
@@ -200,7 +200,7 @@ fn work(mut engine: Box<dyn Engine>, receive: &Mutex<Receiver<(u64, Window)>>, l
         for sequence in window.sequences() {
             let frames: Vec<Bytes> =
                 window.frames[sequence.frames].iter().map(|f| f.picture.clone()).collect();
-            let mut write = |frame: &[u8]| line.write(position, frame);
+            let mut write = |frame: Bytes| line.write(position, frame);
             let enlarge = AssertUnwindSafe(|| engine.enlarge(&frames, sequence.emits, &mut write));
             // A bug in an engine must not leave the others waiting for its turn to pass.
             let written = catch_unwind(enlarge).unwrap_or_else(|_| {

@@ -4,10 +4,10 @@
 //! overlap that is nearer to its middle. What is seen across a tile's edge is lost, so the picture is not bit for bit
 //! that of a whole frame. A sequence's enlarged frames are held until its last tile is done.
 
-use basicvsrpp::{Engine, EngineError, Settings};
+use basicvsrpp::{Engine, EngineError, Out, Settings};
 use bytes::Bytes;
 use rawstream::{Layout, PixFmt};
-use std::{io, ops::Range};
+use std::ops::Range;
 
 /// Pixels that neighbouring tiles share at least, where the tile is large enough for it.
 const OVERLAP: usize = 32;
@@ -91,7 +91,7 @@ impl Engine for Tiled {
         &mut self,
         frames: &[Bytes],
         emit: Range<usize>,
-        out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+        out: &mut Out<'_>,
     ) -> Result<(), EngineError> {
         let scale = self.engine.scale();
         let scaled = |(width, height): (usize, usize)| (scale * width, scale * height);
@@ -124,7 +124,7 @@ impl Engine for Tiled {
             }
         }
         for frame in enlarged {
-            out(&frame)?;
+            out(frame.into())?;
         }
         Ok(())
     }
@@ -166,13 +166,13 @@ mod tests {
             &mut self,
             frames: &[Bytes],
             emit: Range<usize>,
-            out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+            out: &mut Out<'_>,
         ) -> Result<(), EngineError> {
             let pixel = if self.fmt.layout == Layout::Packed { 3 * self.fmt.sample_bytes() } else { 1 };
             for frame in &frames[emit] {
                 let wide = frame.chunks(pixel).flat_map(|p| p.repeat(SCALE)).collect::<Vec<_>>();
                 let tall = wide.chunks(SCALE * self.width * pixel).flat_map(|row| row.repeat(SCALE));
-                out(&tall.collect::<Vec<_>>())?;
+                out(tall.collect())?;
             }
             Ok(())
         }
@@ -190,7 +190,7 @@ mod tests {
                 let mut all = Vec::new();
                 engine
                     .enlarge(&frames, 1..3, &mut |frame| {
-                        all.push(frame.to_vec());
+                        all.push(frame);
                         Ok(())
                     })
                     .unwrap();

@@ -16,11 +16,7 @@ mod winograd;
 #[cfg(test)]
 mod equal_to_plain;
 
-use crate::{
-    Engine, EngineError, Model, Settings,
-    network::{self, Out},
-    picture::Output,
-};
+use crate::{Engine, EngineError, Model, Out, Settings, network, picture::Output};
 use bytes::Bytes;
 use fast::Fast;
 use simd::Level;

@@ -4,8 +4,8 @@
 //! has them from integers alone.
 
 use crate::{
-    Align, Blocks, Branch, Conv, EngineError, Spynet, Weights,
-    network::{Backend, Earlier, Out},
+    Align, Blocks, Branch, Conv, EngineError, Out, Spynet, Weights,
+    network::{Backend, Earlier},
     picture::{self, Output},
 };
 use rawstream::PixFmt;
@@ -453,6 +453,6 @@ impl Backend for Plain<'_> {
         let enlarged = reconstruct(self.weights, frame, features);
         let mut wire = vec![0; self.output.frame_bytes(enlarged.width, enlarged.height)];
         picture::pack(self.output, &enlarged.data, &mut wire);
-        Ok(out(&wire)?)
+        Ok(out(wire.into())?)
     }
 }

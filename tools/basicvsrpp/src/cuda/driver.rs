@@ -145,8 +145,7 @@ struct Profile {
 pub struct Gpu {
     /// What it is.
     pub info: DeviceInfo,
-    device: sys::CUdevice,
-    context: sys::CUcontext,
+    context: Arc<Context>,
     /// The loaded kernel files, each with what it was loaded from.
     modules: Vec<(Cow<'static, [u8]>, sys::CUmodule)>,
     functions: RefCell<HashMap<&'static str, sys::CUfunction>>,
@@ -154,6 +153,32 @@ pub struct Gpu {
     streams: [sys::CUstream; 4],
     in_use: Arc<Account>,
     profile: RefCell<Option<Profile>>,
+}
+
+/// A GPU's context: gone when neither the GPU nor any pinned memory of its needs it any more.
+#[derive(Debug)]
+struct Context {
+    device: sys::CUdevice,
+    handle: sys::CUcontext,
+}
+
+impl Context {
+    fn make_current(&self) -> Result<(), DriverError> {
+        // SAFETY: the context lives as long as `self`.
+        unsafe { result::ctx::set_current(self.handle) }
+    }
+}
+
+// SAFETY: handles of the driver's, which takes them from any thread, and from several at a time.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: retained once, in `Gpu::open`. An error at the end has no one to tell.
+        let _ = unsafe { result::primary_ctx::release(self.device) };
+    }
 }
 
 /// Bytes of device memory, now and at most.
@@ -199,10 +224,10 @@ impl Gpu {
         let images = image::images(arch).map_err(|e| EngineError::Failed(format!("{name}: {e}")))?;
         let open = || {
             let device = result::device::get(index as i32)?;
-            // SAFETY: `device` is the driver's; the context is released in `drop`.
-            let context = unsafe { result::primary_ctx::retain(device)? };
-            // SAFETY: the context has just been retained.
-            unsafe { result::ctx::set_current(context)? };
+            // SAFETY: `device` is the driver's; the context is released in `Context::drop`.
+            let handle = unsafe { result::primary_ctx::retain(device)? };
+            let context = Arc::new(Context { device, handle });
+            context.make_current()?;
             let mut modules = Vec::new();
             for image in images {
                 // SAFETY: an image is a whole ELF file, which says its own size.
@@ -211,7 +236,6 @@ impl Gpu {
             }
             Ok(Self {
                 info,
-                device,
                 context,
                 modules,
                 functions: RefCell::default(),
@@ -233,8 +257,7 @@ impl Gpu {
 
     /// Lets the calling thread use this GPU.
     pub fn make_current(&self) -> Result<(), EngineError> {
-        // SAFETY: the context lives as long as `self`.
-        unsafe { result::ctx::set_current(self.context) }.map_err(|e| self.error("context", e))
+        self.context.make_current().map_err(|e| self.error("context", e))
     }
 
     /// Bytes of device memory that are free, by the driver's account.
@@ -264,7 +287,7 @@ impl Gpu {
         // SAFETY: freed once, in `Pinned::drop`.
         let start = unsafe { result::malloc_host(bytes.max(1), 0) }
             .map_err(|e| self.error(&format!("allocating {bytes} bytes of pinned host memory"), e))?;
-        Ok(Pinned { start: start.cast(), bytes })
+        Ok(Pinned { start: start.cast(), bytes, context: self.context.clone() })
     }
 
     fn stream(&self, queue: Queue) -> sys::CUstream {
@@ -474,7 +497,6 @@ impl Drop for Gpu {
             for &stream in &self.streams {
                 let _ = stream::destroy(stream);
             }
-            let _ = result::primary_ctx::release(self.device);
         }
     }
 }
@@ -497,11 +519,12 @@ impl Drop for Memory {
     }
 }
 
-/// Pinned host memory.
+/// Pinned host memory. It may outlive the [`Gpu`], on any thread.
 #[derive(Debug)]
 pub struct Pinned {
     start: *mut u8,
     bytes: usize,
+    context: Arc<Context>,
 }
 
 // SAFETY: plain memory with one owner.
@@ -523,6 +546,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
+        let _ = self.context.make_current();
         // SAFETY: allocated by `Gpu::pinned`.
         let _ = unsafe { result::free_host(self.start.cast()) };
     }

@@ -1,11 +1,14 @@
 //! What a sequence needs in memory, and the memory itself.
 
 use super::{
-    driver::{Gpu, Memory},
+    driver::{Gpu, Memory, Pinned},
     layer,
 };
 use crate::{EngineError, Settings, Weights};
-use std::sync::{Arc, Mutex};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex},
+};
 
 /// Sizes of everything that depends on the frame's size.
 #[derive(Clone, Debug)]
@@ -153,7 +156,7 @@ impl Sizes {
 pub struct Plan {
     /// Bytes of device memory at the peak.
     pub device_bytes: u64,
-    /// Bytes of pinned host memory.
+    /// Bytes of pinned host memory, without the enlarged frames that wait to be received.
     pub host_bytes: u64,
     /// Bytes of device memory that may be used; less than `device_bytes` where the sequence does not fit.
     pub available: u64,
@@ -192,28 +195,38 @@ impl Plan {
     }
 }
 
-/// Pieces of device memory of one size, used again and again. Since all kernels run in one queue, a piece may be handed
-/// out again as soon as the last kernel that uses it has been queued.
+/// Pieces of memory of one size, used again and again. Since all kernels run in one queue, a piece of device memory may
+/// be handed out again as soon as the last kernel that uses it has been queued.
 #[derive(Debug)]
-pub struct Pool {
+pub struct Pool<M> {
     bytes: usize,
-    free: Arc<Mutex<Vec<Memory>>>,
+    free: Arc<Mutex<Vec<M>>>,
 }
 
-impl Pool {
+impl<M> Pool<M> {
     /// Of pieces of `bytes`.
     pub fn new(bytes: usize) -> Self {
         Self { bytes, free: Arc::default() }
     }
 
-    /// A piece; its contents are undefined.
-    pub fn take(&self, gpu: &Gpu) -> Result<Piece, EngineError> {
+    fn piece(&self, new: impl FnOnce(usize) -> Result<M, EngineError>) -> Result<Piece<M>, EngineError> {
         let free = lock(&self.free).pop();
-        let memory = match free {
-            Some(memory) => memory,
-            None => gpu.allocate(self.bytes)?,
-        };
+        let memory = free.map_or_else(|| new(self.bytes), Ok)?;
         Ok(Piece { memory: Some(memory), free: self.free.clone() })
+    }
+}
+
+impl Pool<Memory> {
+    /// A piece; its contents are undefined.
+    pub fn take(&self, gpu: &Gpu) -> Result<Piece<Memory>, EngineError> {
+        self.piece(|bytes| gpu.allocate(bytes))
+    }
+}
+
+impl Pool<Pinned> {
+    /// A piece; its contents are undefined.
+    pub fn take(&self, gpu: &Gpu) -> Result<Piece<Pinned>, EngineError> {
+        self.piece(|bytes| gpu.pinned(bytes))
     }
 }
 
@@ -224,19 +237,38 @@ pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// A piece of a [`Pool`]'s, to which it returns.
 #[derive(Debug)]
-pub struct Piece {
-    memory: Option<Memory>,
-    free: Arc<Mutex<Vec<Memory>>>,
+pub struct Piece<M> {
+    memory: Option<M>,
+    free: Arc<Mutex<Vec<M>>>,
 }
 
-impl Piece {
-    /// Its first byte.
-    pub fn address(&self) -> u64 {
-        self.memory.as_ref().map_or(0, |m| m.address)
+impl<M> Deref for Piece<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        match &self.memory {
+            Some(memory) => memory,
+            None => unreachable!("given back while it is in use"),
+        }
     }
 }
 
-impl Drop for Piece {
+impl<M> DerefMut for Piece<M> {
+    fn deref_mut(&mut self) -> &mut M {
+        match &mut self.memory {
+            Some(memory) => memory,
+            None => unreachable!("given back while it is in use"),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Piece<Pinned> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl<M> Drop for Piece<M> {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
             lock(&self.free).push(memory);

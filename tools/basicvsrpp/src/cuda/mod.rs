@@ -23,11 +23,7 @@ pub mod ops;
 pub mod paging;
 pub mod stages;
 
-use crate::{
-    Engine, EngineError, Model, Precision, Settings, Weights,
-    network::{self, Out},
-    picture::Output,
-};
+use crate::{Engine, EngineError, Model, Out, Precision, Settings, Weights, network, picture::Output};
 use bytes::Bytes;
 use driver::Gpu;
 pub use driver::{DeviceInfo, devices};

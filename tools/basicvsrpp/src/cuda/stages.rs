@@ -8,8 +8,8 @@ use super::{
     paging::{Feature, Features},
 };
 use crate::{
-    Blocks, Branch, Conv, EngineError, Weights,
-    network::{Backend, Earlier, Out},
+    Blocks, Branch, Conv, EngineError, Out, Weights,
+    network::{Backend, Earlier},
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -128,16 +128,15 @@ impl Layers {
 #[derive(Debug)]
 struct Output {
     device: Memory,
-    host: Pinned,
-    /// Passed when the host has it; `None` while there is none.
-    done: Option<Event>,
+    /// Where it goes on the host, and the mark after which it is there; `None` while there is none.
+    host: Option<(Piece<Pinned>, Event)>,
 }
 
 /// A frame in wire order, on the device once it has been needed.
 #[derive(Debug)]
 pub struct Frame {
     wire: Bytes,
-    device: OnceCell<Piece>,
+    device: OnceCell<Piece<Memory>>,
 }
 
 /// Pinned memory for frames on their way to the device.
@@ -157,11 +156,13 @@ pub struct Stages {
     kept: usize,
     scratch: Memory,
     features: Features,
-    flows: Pool,
-    frames: Pool,
+    flows: Pool<Memory>,
+    frames: Pool<Memory>,
     staging: Vec<Staging>,
     next_staging: usize,
     outputs: Vec<Output>,
+    /// Enlarged frames on the host, until whoever has received them drops them.
+    enlarged: Pool<Pinned>,
     /// Output frames queued and delivered, since the engine exists.
     queued: usize,
     delivered: usize,
@@ -195,17 +196,16 @@ impl Stages {
     ) -> Result<Self, EngineError> {
         let layers = Layers::new(&gpu, kernels, weights)?;
         let [wire_in, wire_out] = sizes.wire;
-        let mut outputs = Vec::new();
-        for _ in 0..OUTPUTS {
-            // The flag for invalid numbers comes after the frame.
-            let bytes = wire_out.next_multiple_of(16) + 16;
-            outputs.push(Output { device: gpu.allocate(bytes)?, host: gpu.pinned(bytes)?, done: None });
-        }
+        // The flag for invalid numbers comes after the frame.
+        let with_flag = wire_out.next_multiple_of(16) + 16;
+        let outputs = (0..OUTPUTS).map(|_| Ok(Output { device: gpu.allocate(with_flag)?, host: None }));
+        let outputs = outputs.collect::<Result<_, EngineError>>()?;
         let staging = (0..STAGED).map(|_| Ok(Staging { host: gpu.pinned(wire_in)?, done: None }));
         Ok(Self {
             staging: staging.collect::<Result<_, EngineError>>()?,
             next_staging: 0,
             outputs,
+            enlarged: Pool::new(with_flag),
             queued: 0,
             delivered: 0,
             kept: 0,
@@ -227,17 +227,17 @@ impl Stages {
         self.kept = plan.kept;
         self.features.limit(plan.slots);
         self.delivered = self.queued;
-        self.outputs.iter_mut().for_each(|o| o.done = None);
+        self.outputs.iter_mut().for_each(|o| o.host = None);
         Ok(())
     }
 
     /// Where a frame is on the device, where it goes when it is first asked for: so uploads run beside kernels.
     fn upload(&mut self, frame: &Frame) -> Result<u64, EngineError> {
         if let Some(piece) = frame.device.get() {
-            return Ok(piece.address());
+            return Ok(piece.address);
         }
         let piece = self.frames.take(&self.gpu)?;
-        let address = piece.address();
+        let address = piece.address;
         let count = self.staging.len();
         let staging = &mut self.staging[self.next_staging % count];
         self.next_staging += 1;
@@ -304,21 +304,24 @@ impl Stages {
     fn deliver(&mut self, out: &mut Out<'_>) -> Result<(), EngineError> {
         let output = &mut self.outputs[self.delivered % OUTPUTS];
         self.delivered += 1;
-        let Some(done) = output.done.take() else { return Ok(()) };
+        let Some((host, done)) = output.host.take() else { return Ok(()) };
         self.gpu.wait_for(&done)?;
         let bytes = self.sizes.wire[1];
-        let (frame, flag) = output.host.bytes().split_at(bytes);
-        if flag[bytes.next_multiple_of(16) - bytes] != 0 {
+        if host.bytes()[bytes.next_multiple_of(16)] != 0 {
             return Err(EngineError::Failed(format!(
                 "cuda:{}: the network's output is not a finite number: broken weights, or too large for fp16",
                 self.gpu.info.index
             )));
         }
-        out(frame).map_err(EngineError::from)
+        out(Bytes::from_owner(host).slice(..bytes)).map_err(EngineError::from)
     }
 
     /// The flows of a batch of pairs.
-    fn flow_batch(&mut self, frames: &[Frame], pairs: &[(usize, usize)]) -> Result<Vec<Piece>, EngineError> {
+    fn flow_batch(
+        &mut self,
+        frames: &[Frame],
+        pairs: &[(usize, usize)],
+    ) -> Result<Vec<Piece<Memory>>, EngineError> {
         let mut used: Vec<usize> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
         used.sort_unstable();
         used.dedup();
@@ -393,7 +396,7 @@ impl Stages {
         for i in 0..count {
             let piece = self.flows.take(gpu)?;
             let at = flow[1] + (i * pixels(finest) * 8) as u64;
-            ops::flow_resize(gpu, at, (w, h), piece.address(), sizes.frame)?;
+            ops::flow_resize(gpu, at, (w, h), piece.address, sizes.frame)?;
             done.push(piece);
         }
         Ok(done)
@@ -443,7 +446,7 @@ impl Stages {
 impl Backend for Stages {
     type Frame = Frame;
     type Feature = Feature;
-    type Flow = Piece;
+    type Flow = Piece<Memory>;
 
     fn frame(&mut self, wire: &Bytes) -> Result<Frame, EngineError> {
         let bytes = self.sizes.wire[0];
@@ -456,7 +459,11 @@ impl Backend for Stages {
         Ok(Frame { wire: wire.clone(), device: OnceCell::new() })
     }
 
-    fn flows(&mut self, frames: &[Frame], pairs: &[(usize, usize)]) -> Result<Vec<Piece>, EngineError> {
+    fn flows(
+        &mut self,
+        frames: &[Frame],
+        pairs: &[(usize, usize)],
+    ) -> Result<Vec<Piece<Memory>>, EngineError> {
         self.gpu.stage("flow network");
         let mut flows = Vec::with_capacity(pairs.len());
         for batch in pairs.chunks(self.sizes.pairs) {
@@ -465,10 +472,14 @@ impl Backend for Stages {
         Ok(flows)
     }
 
-    fn compose(&mut self, flow: &Piece, previous: &Piece) -> Result<Piece, EngineError> {
+    fn compose(
+        &mut self,
+        flow: &Piece<Memory>,
+        previous: &Piece<Memory>,
+    ) -> Result<Piece<Memory>, EngineError> {
         self.gpu.stage("warps");
         let out = self.flows.take(&self.gpu)?;
-        ops::compose(&self.gpu, flow.address(), previous.address(), out.address(), self.sizes.frame)?;
+        ops::compose(&self.gpu, flow.address, previous.address, out.address, self.sizes.frame)?;
         Ok(out)
     }
 
@@ -494,10 +505,10 @@ impl Backend for Stages {
         spatial: &Feature,
         earlier: &Earlier<'_, Self>,
     ) -> Result<Feature, EngineError> {
-        let mut source = |feature: &Feature, flow: &Piece| {
+        let mut source = |feature: &Feature, flow: &Piece<Memory>| {
             Ok::<_, EngineError>(Source {
                 feature: self.features.address(&self.gpu, feature)?,
-                flow: flow.address(),
+                flow: flow.address,
             })
         };
         let first = source(earlier.first, earlier.first_flow)?;
@@ -603,9 +614,9 @@ impl Backend for Stages {
 
         let computed = self.gpu.record(Queue::Compute)?;
         self.gpu.after(Queue::Copy, &computed)?;
-        let output = &mut self.outputs[slot];
-        self.gpu.queue_download(Queue::Copy, &mut output.host, device, bytes.next_multiple_of(16) + 16)?;
-        output.done = Some(self.gpu.record(Queue::Copy)?);
+        let mut host = self.enlarged.take(&self.gpu)?;
+        self.gpu.queue_download(Queue::Copy, &mut host, device, bytes.next_multiple_of(16) + 16)?;
+        self.outputs[slot].host = Some((host, self.gpu.record(Queue::Copy)?));
         self.queued += 1;
         Ok(())
     }

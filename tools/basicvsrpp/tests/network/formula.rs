@@ -96,7 +96,7 @@ impl Case {
         let frames = self.frames();
         let mut enlarged = Vec::new();
         network::enlarge(&mut recording, &frames, 0..frames.len(), &mut |bytes| {
-            enlarged.push(Planes { channels: 3, height: h, width: w, data: floats(bytes) });
+            enlarged.push(Planes { channels: 3, height: h, width: w, data: floats(&bytes) });
             Ok(())
         })
         .unwrap();
@@ -247,7 +247,7 @@ fn memory_is_bounded() {
     let run = |mut engine: CpuEngine| {
         let mut all = Vec::new();
         let result = engine.enlarge(&frames, 0..3, &mut |frame| {
-            all.extend_from_slice(frame);
+            all.extend_from_slice(&frame);
             Ok(())
         });
         result.map(|()| all).map_err(|e| e.to_string())
@@ -280,7 +280,7 @@ fn output_depends_on_the_sequence_only() {
             let mut enlarged = Vec::new();
             engine
                 .enlarge(&frames, emit.clone(), &mut |frame| {
-                    enlarged.push(frame.to_vec());
+                    enlarged.push(frame);
                     Ok(())
                 })
                 .unwrap();
@@ -305,10 +305,10 @@ fn keeping_the_size() {
     let settings = Settings { width, height, ..Case::named("c16b1-69x67-t3").settings() };
     let frames: Vec<_> = (0..3).map(|k| formula::frame(width, height, k)).collect();
     let want = floats(&fs::read(data("keeping-size.f32")).unwrap());
-    let compare = |what: &str, enlarge: &mut dyn FnMut(&mut network::Out<'_>)| {
+    let compare = |what: &str, enlarge: &mut dyn FnMut(&mut basicvsrpp::Out<'_>)| {
         let mut have = Vec::new();
         enlarge(&mut |frame| {
-            let planes = floats(frame);
+            let planes = floats(&frame);
             assert_eq!(planes.len(), 3 * width * height);
             let rows = planes.chunks(width * height).flat_map(|plane| plane.chunks(width).step_by(15));
             have.extend(rows.flat_map(|row| row.iter().copied().step_by(7)));

@@ -1,12 +1,12 @@
 //! A backend that keeps what passes through it.
 
 use basicvsrpp::{
-    Branch, EngineError,
+    Branch, EngineError, Out,
     cpu::{
         fast::Fast,
         plain::{Plain, Planes},
     },
-    network::{Backend, Earlier, Out},
+    network::{Backend, Earlier},
 };
 
 /// A backend whose features and flows can be read back.

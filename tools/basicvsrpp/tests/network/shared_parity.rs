@@ -149,7 +149,7 @@ fn check_on(name: &str, precision: Precision, engine: impl Fn(&Model, &Settings)
     let mut enlarged = Vec::new();
     engine(&model, &settings)
         .enlarge(&frames, 0..frames.len(), &mut |frame| {
-            enlarged.push(floats(frame));
+            enlarged.push(floats(&frame));
             Ok(())
         })
         .unwrap();

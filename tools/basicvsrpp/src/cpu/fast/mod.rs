@@ -14,8 +14,8 @@ use super::{
     winograd::Winograd,
 };
 use crate::{
-    Branch, EngineError, Model, Precision, Settings,
-    network::{Backend, Earlier, Out},
+    Branch, EngineError, Model, Out, Precision, Settings,
+    network::{Backend, Earlier},
     picture::{self, Output},
 };
 use half::{f16, slice::HalfFloatSliceExt};
@@ -46,7 +46,6 @@ pub struct Fast {
     kept: usize,
     /// An enlarged picture: planes R, G, B.
     enlarged: Vec<f32>,
-    wire: Vec<u8>,
 }
 
 /// A feature as it waits for later branches.
@@ -109,7 +108,6 @@ impl Fast {
             maps: Pool::default(),
             kept: usize::MAX,
             enlarged: Vec::new(),
-            wire: Vec::new(),
         })
     }
 
@@ -356,14 +354,14 @@ impl Backend for Fast {
         let Self { width, height, .. } = *self;
         let mut enlarged = std::mem::take(&mut self.enlarged);
         enlarged.resize(3 * 16 * width * height, 0.0);
-        self.wire.resize(self.output.frame_bytes(4 * width, 4 * height), 0);
+        let mut wire = vec![0; self.output.frame_bytes(4 * width, 4 * height)];
         self.workers.install(|| {
             let features = features.map(|feature| self.open(feature));
             self.enlarge(frame, features.each_ref().map(|feature| &**feature), &mut enlarged);
         });
-        picture::pack(self.output, &enlarged, &mut self.wire);
+        picture::pack(self.output, &enlarged, &mut wire);
         self.enlarged = enlarged;
-        Ok(out(&self.wire)?)
+        Ok(out(wire.into())?)
     }
 
     fn keep_spatial(&self, frame: usize) -> bool {
