@@ -77,19 +77,47 @@ __device__ __forceinline__ void rgb(const u8* frame, const PixelFormat& format, 
     store8(out + (long long)i * 8, v);
 }
 
-// The finest level of the pyramid: the frame resized to w x h (bilinear, half-pixel), normalised. R, G, B, 0.
-extern "C" __global__ void pyramid_base(const u8* frame, const __grid_constant__ PixelFormat format, int from_w,
+// Every second pixel of every second row, of `planes` planes of from_w x from_h: what a convolution of stride 2 keeps of
+// one of stride 1. The result is w x h.
+template <typename T>
+__device__ __forceinline__ void every_second(const T* in, T* out, int from_w, int from_h, int w, int h) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, plane = blockIdx.z;
+    after_previous();
+    if (x >= w) return;
+    float v[8];
+    load8(v, in + (((long long)plane * from_h + 2 * y) * from_w + 2 * x) * 8);
+    store8(out + (((long long)plane * h + y) * w + x) * 8, v);
+}
+
+// A frame of w pixels in a row as the flow network sees it, at (x, y): the frame itself where `pixels` is 1, a quarter of
+// its width and height where it is 4. Bicubic (a = -0.75) half-way between the second and the third of four.
+__device__ __forceinline__ float reduced(const PixelFormat& f, const u8* frame, int w, int pixels, int x, int y, int c) {
+    if (pixels == 1) return sample(f, frame, y * w + x, c);
+    const float weight[4] = {-0.09375f, 0.59375f, 0.59375f, -0.09375f};
+    float sum = 0.f;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        float row = 0.f;
+#pragma unroll
+        for (int j = 0; j < 4; j++) row += weight[j] * sample(f, frame, (4 * y + i) * w + 4 * x + j, c);
+        sum += weight[i] * row;
+    }
+    return sum;
+}
+
+// The finest level of the pyramid: the frame, from_w x from_h as the flow network sees it, resized to w x h (bilinear,
+// half-pixel), normalised. R, G, B, 0.
+extern "C" __global__ void pyramid_base(const u8* frame, const __grid_constant__ PixelFormat format, int pixels, int from_w,
                                         int from_h, float4 mean, float4 std, float4* out, int w, int h) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y;
     after_previous();
     if (x >= w) return;
     const Between u = between(x, (float)from_w / w, from_w), v = between(y, (float)from_h / h, from_h);
-    const long long top = (long long)v.a * from_w, bottom = (long long)v.b * from_w;
+    const auto at = [&](int x, int y, int c) { return reduced(format, frame, pixels * from_w, pixels, x, y, c); };
     float rgb[3];
 #pragma unroll
     for (int c = 0; c < 3; c++)
-        rgb[c] = mix(mix(sample(format, frame, top + u.a, c), sample(format, frame, top + u.b, c), u.t),
-                     mix(sample(format, frame, bottom + u.a, c), sample(format, frame, bottom + u.b, c), u.t), v.t);
+        rgb[c] = mix(mix(at(u.a, v.a, c), at(u.b, v.a, c), u.t), mix(at(u.a, v.b, c), at(u.b, v.b, c), u.t), v.t);
     out[(long long)y * w + x] = make_float4((rgb[0] - mean.x) / std.x, (rgb[1] - mean.y) / std.y,
                                             (rgb[2] - mean.z) / std.z, 0.f);
 }
@@ -174,6 +202,9 @@ static_assert(sizeof(FlowInput<f16>) == 48, "FlowInput");
     extern "C" __global__ void flow_input_##NAME(const __grid_constant__ FlowInput<T> a) { flow_input(a); }            \
     extern "C" __global__ void rgb_##NAME(const u8* frame, const __grid_constant__ PixelFormat format, T* out, int n) { \
         rgb(frame, format, out, n);                                                                                    \
+    }                                                                                                                  \
+    extern "C" __global__ void every_second_##NAME(const T* in, T* out, int from_w, int from_h, int w, int h) {        \
+        every_second(in, out, from_w, from_h, w, h);                                                                   \
     }
 KERNELS(f16, f16)
 KERNELS(float, f32)

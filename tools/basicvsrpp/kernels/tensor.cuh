@@ -169,16 +169,17 @@ __device__ __forceinline__ Corners corners(float x, float y, int w, int h) {
     return c;
 }
 
-// The enlarged frame: the convolution's channels 0 to 2 are added to the input frame, enlarged four times (bilinear).
+// The finished frame: the convolution's channels 0 to 2 are added to the input frame, enlarged to its size (bilinear).
 struct Picture {
     const u8* frame;  // the input frame, w x h
-    u8* out;          // the output frame, 4w x 4h
+    u8* out;          // the output frame, out_w pixels wide
     PixelFormat in_format, out_format;
     int* invalid;     // set where a sum is not a finite number
-    int w, h;
+    int w, h, out_w;
+    float step;       // input pixels for an output pixel: 1/4, or 1 where the network keeps the size
 };
 __device__ __forceinline__ void store_picture(const Picture& p, int x, int y, const float (&residue)[3]) {
-    const Between u = between(x, 0.25f, p.w), v = between(y, 0.25f, p.h);
+    const Between u = between(x, p.step, p.w), v = between(y, p.step, p.h);
     const int top = v.a * p.w, bottom = v.b * p.w;
     bool finite = true;
 #pragma unroll
@@ -187,7 +188,7 @@ __device__ __forceinline__ void store_picture(const Picture& p, int x, int y, co
         const float d = sample(p.in_format, p.frame, bottom + u.a, c), e = sample(p.in_format, p.frame, bottom + u.b, c);
         const float value = mix(mix(a, b, u.t), mix(d, e, u.t), v.t) + residue[c];
         finite = finite && fabsf(value) < 3e38f;
-        u8* to = p.out + p.out_format.first[c] + ((long long)y * (4 * p.w) + x) * p.out_format.step;
+        u8* to = p.out + p.out_format.first[c] + ((long long)y * p.out_w + x) * p.out_format.step;
         const float level = rintf(fminf(fmaxf(value, 0.f), 1.f) * p.out_format.max);
         if (p.out_format.bytes == 1) *to = (u8)level;
         else if (p.out_format.bytes == 2) *reinterpret_cast<u16*>(to) = (u16)level;
@@ -246,6 +247,6 @@ template <typename T> struct Deformable {
 
 // The same numbers stand in `ops.rs`, which fills these in.
 static_assert(sizeof(PixelFormat) == 40, "PixelFormat");
-static_assert(sizeof(Picture) == 112, "Picture");
-static_assert(sizeof(Convolution<f16>) == 440, "Convolution");
+static_assert(sizeof(Picture) == 120, "Picture");
+static_assert(sizeof(Convolution<f16>) == 448, "Convolution");
 static_assert(sizeof(Deformable<f16>) == 96, "Deformable");

@@ -305,6 +305,8 @@ fn flow_and_picture_outputs_equal_the_plain_ones() {
                     invalid: flag.address,
                     w: w as i32,
                     h: h as i32,
+                    out_w: 4 * w as i32,
+                    step: 0.25,
                 };
                 let call = Call::new(&inputs, Target::Picture(picture), Activation::None, (4 * w, 4 * h));
                 ops::conv(&gpu, &layer, &call).unwrap();
@@ -365,8 +367,11 @@ fn deformable_convolution_equals_the_plain_one() {
 }
 
 fn model(c: usize, b: usize) -> Model {
-    let weights = Weights::from_tensors(formula::by_name(formula::tensors(c, b))).unwrap();
-    Model::from_weights(weights)
+    Model::from_weights(Weights::from_tensors(formula::by_name(formula::tensors(c, b))).unwrap())
+}
+
+fn keeping_size(c: usize, b: usize) -> Model {
+    Model::from_weights(Weights::from_tensors(formula::by_name(formula::tensors_keeping_size(c, b))).unwrap())
 }
 
 fn settings(width: usize, height: usize, precision: Precision) -> Settings {
@@ -410,6 +415,8 @@ fn the_network_equals_the_one_on_the_cpu() {
         ("c16 b1", model(16, 1), 64, 64, 1),
         ("builtin", builtin.clone(), 96, 64, 4),
         ("builtin", builtin, 69, 67, 3),
+        ("keeping size, c16 b1", keeping_size(16, 1), 256, 264, 3),
+        ("keeping size, c64 b1", keeping_size(64, 1), 268, 260, 4),
     ] {
         let frames: Vec<Bytes> = (0..t).map(|k| formula::frame(w, h, k)).collect();
         let mut cpu =
@@ -508,4 +515,17 @@ fn a_gpu_that_is_not_there_is_an_error() {
         Ok(all) => assert!(error.starts_with(&format!("cuda:999: there are {} GPUs", all.len())), "{error}"),
         Err(e) => assert_eq!(error, e.to_string()),
     }
+}
+
+#[test]
+fn measuring_finds_what_is_no_number_before_the_first_frame() {
+    if gpu().is_none() {
+        return;
+    }
+    let settings = settings(128, 96, Precision::Fp16);
+    let mut broken = model(16, 1);
+    assert!(CudaEngine::new(&broken, &settings, 0).unwrap().measure().unwrap().is_normal());
+    broken.weights.conv_hr.weight[0] = 1e30;
+    let error = CudaEngine::new(&broken, &settings, 0).unwrap().measure().unwrap_err().to_string();
+    assert!(error.contains("not a finite number"), "{error}");
 }

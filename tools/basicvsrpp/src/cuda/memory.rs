@@ -13,8 +13,12 @@ use std::{
 /// Sizes of everything that depends on the frame's size.
 #[derive(Clone, Debug)]
 pub struct Sizes {
-    /// Input frame, pixels across and down.
+    /// A feature, pixels across and down: the input frame, or a quarter of it in networks that keep the size.
     pub frame: (usize, usize),
+    /// Input pixels for one pixel of a feature, across and down: 1, or 4 in networks that keep the size.
+    pub input: usize,
+    /// Planes of what the strided convolutions give.
+    pub strided: Vec<usize>,
     /// The size at which flows are computed.
     pub flow: (usize, usize),
     /// Planes of a feature.
@@ -54,13 +58,16 @@ impl Sizes {
     /// For these weights and settings.
     pub fn new(weights: &Weights, settings: &Settings, element: usize, wire: [usize; 2]) -> Self {
         let multiple = weights.spynet.multiple();
-        let (w, h) = (settings.width, settings.height);
+        let input = weights.pixels();
+        let (w, h) = (settings.width / input, settings.height / input);
         let convs = || weights.spynet.levels.iter().flat_map(|level| level.iter().enumerate());
         let most = |odd: usize| {
             convs().filter(|(i, _)| i % 2 == odd).map(|(_, c)| c.cout.next_multiple_of(8)).max().unwrap_or(8)
         };
         let mut sizes = Self {
             frame: (w, h),
+            input,
+            strided: weights.strided.iter().map(|conv| layer::planes(conv.cout)).collect(),
             flow: (w.next_multiple_of(multiple), h.next_multiple_of(multiple)),
             planes: layer::planes(weights.mid_channels),
             tail: [layer::planes(weights.upsample1.cout / 4), layer::planes(weights.conv_hr.cout)],
@@ -84,12 +91,12 @@ impl Sizes {
         sizes
     }
 
-    /// Pixels of an input frame.
+    /// Pixels of a feature.
     pub fn pixels(&self) -> usize {
         self.frame.0 * self.frame.1
     }
 
-    /// Bytes of a plane of the input frame's size.
+    /// Bytes of a plane of a feature.
     pub fn plane(&self) -> usize {
         self.pixels() * 8 * self.element
     }
@@ -107,6 +114,16 @@ impl Sizes {
     /// Scratch of the alignment and the blocks: warped features with the flows, two features, offsets.
     pub fn align_bytes(&self) -> usize {
         (self.planes + self.planes + 4 + 2 * self.planes + OFFSET_PLANES) * self.plane()
+    }
+
+    /// Scratch of the spatial features: the frame's plane, what each strided convolution gives and what is kept of
+    /// that, a feature.
+    pub fn spatial_bytes(&self) -> usize {
+        let plane = |side: usize| side * side * self.plane();
+        let strided = self.strided.iter().enumerate();
+        let bytes =
+            strided.map(|(i, planes)| planes * (plane(self.input >> i) + plane(self.input >> (i + 1))));
+        plane(self.input) + bytes.sum::<usize>() + self.feature()
     }
 
     /// Bytes of a row of the feature before the last two convolutions.
@@ -130,7 +147,9 @@ impl Sizes {
 
     /// All scratch.
     pub fn scratch(&self) -> usize {
-        self.align_bytes().max(self.tail_bytes()).max(self.flow_bytes(self.pairs))
+        let stages =
+            [self.align_bytes(), self.tail_bytes(), self.flow_bytes(self.pairs), self.spatial_bytes()];
+        stages.into_iter().max().unwrap_or(0)
     }
 
     /// What the engine holds whatever the sequence is.

@@ -23,7 +23,10 @@ pub mod ops;
 pub mod paging;
 pub mod stages;
 
-use crate::{Engine, EngineError, Model, Out, Precision, Settings, Weights, network, picture::Output};
+use crate::{
+    Engine, EngineError, Model, Out, Precision, Settings, network,
+    picture::{self, Output},
+};
 use bytes::Bytes;
 use driver::Gpu;
 pub use driver::{DeviceInfo, devices};
@@ -32,7 +35,7 @@ pub use memory::Plan;
 use memory::Sizes;
 use ops::PixelFormat;
 use stages::Stages;
-use std::ops::Range;
+use std::{ops::Range, time::Instant};
 
 /// Runs the network on one GPU.
 #[derive(Debug)]
@@ -43,7 +46,8 @@ pub struct CudaEngine {
     weights: u64,
     /// Bytes of device memory that were free before the engine took any.
     free: u64,
-    limit: Option<u64>,
+    settings: Settings,
+    scale: usize,
 }
 
 impl CudaEngine {
@@ -61,9 +65,6 @@ impl CudaEngine {
         output: Output,
     ) -> Result<Self, EngineError> {
         settings.check(&model.weights)?;
-        if model.weights.scale() != Weights::SCALE {
-            return Err(EngineError::Failed("a network that keeps the size: runs on the CPU only".into()));
-        }
         let gpu = Gpu::open(device)?;
         let best = match (settings.precision, gpu.info.capability) {
             (Precision::Fp32, _) => Kernels::PlainF32,
@@ -74,20 +75,47 @@ impl CudaEngine {
         if kernels == Kernels::Wgmma && best != Kernels::Wgmma {
             return Err(EngineError::Failed(format!("cuda:{device} ({}): no wgmma there", gpu.info.name)));
         }
-        let (w, h) = (settings.width, settings.height);
-        let wire = [settings.in_fmt.frame_bytes(w, h), output.frame_bytes(4 * w, 4 * h)];
-        let formats =
-            [PixelFormat::new(Output::Wire(settings.in_fmt), w * h), PixelFormat::new(output, 16 * w * h)];
+        let (w, h, scale) = (settings.width, settings.height, model.weights.scale());
+        let wire = [settings.in_fmt.frame_bytes(w, h), output.frame_bytes(scale * w, scale * h)];
+        let formats = [
+            PixelFormat::new(Output::Wire(settings.in_fmt), w * h),
+            PixelFormat::new(output, scale * scale * w * h),
+        ];
         let sizes = Sizes::new(&model.weights, settings, kernels.element(), wire);
         let free = gpu.free_memory()?;
         let stages = Stages::new(gpu, kernels, &model.weights, sizes.clone(), formats)?;
         let weights = stages.gpu.peak_bytes().saturating_sub(sizes.fixed());
-        Ok(Self { stages, sizes, weights, free, limit: settings.max_memory })
+        Ok(Self { stages, sizes, weights, free, settings: settings.clone(), scale })
     }
 
     /// What a sequence of so many frames will need.
     pub fn plan(&self, frames: usize) -> Plan {
-        Plan::new(&self.sizes, frames, self.weights, self.free, self.limit)
+        Plan::new(&self.sizes, frames, self.weights, self.free, self.settings.max_memory)
+    }
+
+    /// Frames computed a second in the middle of a long sequence, measured on a short one. Weights that do not give
+    /// numbers are found here, before the first frame.
+    pub fn measure(&mut self) -> Result<f64, EngineError> {
+        let Settings { width, height, in_fmt, .. } = self.settings;
+        let frame = |k: usize| {
+            let wave =
+                |i: usize| ((i % width + 2 * k) as f32 * 0.13).sin() * ((i / width) as f32 * 0.17).sin();
+            let planes: Vec<f32> = (0..3 * width * height).map(|i| 0.5 + 0.4 * wave(i)).collect();
+            let mut wire = vec![0; in_fmt.frame_bytes(width, height)];
+            picture::pack(Output::Wire(in_fmt), &planes, &mut wire);
+            Bytes::from(wire)
+        };
+        const FEW: usize = 3;
+        let frames: Vec<_> = (0..3 * FEW).map(frame).collect();
+        let mut seconds = |frames: &[Bytes]| {
+            let start = Instant::now();
+            self.enlarge(frames, 0..frames.len(), &mut |_| Ok(())).map(|()| start.elapsed().as_secs_f64())
+        };
+        // The first run loads the kernels. What begins a sequence costs less than what continues it.
+        seconds(&frames[..FEW])?;
+        let few = seconds(&frames[..FEW])?;
+        let many = seconds(&frames)?;
+        Ok((frames.len() - FEW) as f64 / (many - few).max(1e-6))
     }
 
     /// The GPU that it runs on.
@@ -114,6 +142,10 @@ impl CudaEngine {
 }
 
 impl Engine for CudaEngine {
+    fn scale(&self) -> usize {
+        self.scale
+    }
+
     fn enlarge(
         &mut self,
         frames: &[Bytes],

@@ -75,6 +75,10 @@ pub struct Picture {
     pub w: i32,
     /// Height of the input frame.
     pub h: i32,
+    /// Width of the output frame.
+    pub out_w: i32,
+    /// Input pixels for an output pixel, across and down: 1/4, or 1.
+    pub step: f32,
 }
 
 const MAX_INPUTS: usize = 24;
@@ -451,15 +455,33 @@ pub fn rgb(
     }
 }
 
-/// The finest level of a frame's pyramid, of size `to`, four float32 for a pixel, normalised by mean and deviation.
+/// Every second pixel and row of `planes` planes of size `from`.
+pub fn every_second(
+    gpu: &Gpu,
+    kernels: Kernels,
+    [input, out]: [u64; 2],
+    planes: usize,
+    (from_w, from_h): (usize, usize),
+) -> Result<(), EngineError> {
+    let (w, h) = (from_w.div_ceil(2), from_h.div_ceil(2));
+    let sizes = [from_w as i32, from_h as i32, w as i32, h as i32];
+    let mut arguments = vec![argument(&input), argument(&out)];
+    arguments.extend(sizes.iter().map(argument));
+    let kernel = kernels.typed(["every_second_f16", "every_second_f32"]);
+    // SAFETY: the addresses are the caller's buffers of these sizes.
+    unsafe { gpu.launch(kernel, [w.div_ceil(128), h, planes], 128, 0, &arguments) }
+}
+
+/// The finest level of a frame's pyramid, of size `to`, four float32 for a pixel, normalised by mean and deviation. `from`
+/// is the frame's size divided by `pixels`, 1 or 4.
 pub fn pyramid_base(
     gpu: &Gpu,
     frame: u64,
     format: &PixelFormat,
-    from: (usize, usize),
+    pixels: usize,
+    [from, to]: [(usize, usize); 2],
     [mean, std]: [[f32; 3]; 2],
     out: u64,
-    to: (usize, usize),
 ) -> Result<(), EngineError> {
     // A CUDA float4 is passed like this.
     #[repr(C, align(16))]
@@ -467,9 +489,11 @@ pub fn pyramid_base(
     let four = |[r, g, b]: [f32; 3]| Float4([r, g, b, 1.0]);
     let (mean, std) = (four(mean), four(std));
     let sizes = [from.0 as i32, from.1 as i32, to.0 as i32, to.1 as i32];
+    let pixels = pixels as i32;
     let arguments = [
         argument(&frame),
         argument(format),
+        argument(&pixels),
         argument(&sizes[0]),
         argument(&sizes[1]),
         argument(&mean),
@@ -541,8 +565,8 @@ pub fn flow_resize(
 
 // The same numbers stand in `tensor.cuh` and `motion.cu`.
 const _: () = assert!(size_of::<PixelFormat>() == 40);
-const _: () = assert!(size_of::<Picture>() == 112);
-const _: () = assert!(size_of::<Convolution>() == 440);
+const _: () = assert!(size_of::<Picture>() == 120);
+const _: () = assert!(size_of::<Convolution>() == 448);
 const _: () = assert!(size_of::<Deformable>() == 96);
 const _: () = assert!(size_of::<Condition>() == 72);
 const _: () = assert!(size_of::<FlowInput>() == 48);

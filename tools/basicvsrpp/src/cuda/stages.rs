@@ -34,6 +34,7 @@ struct BranchLayers {
 pub struct Layers {
     mean_std: [[f32; 3]; 2],
     spynet: Vec<Vec<Layer>>,
+    strided: Vec<Layer>,
     feat_extract: BlockLayers,
     branches: Vec<BranchLayers>,
     reconstruction: BlockLayers,
@@ -76,9 +77,13 @@ impl Layers {
             Ok::<_, EngineError>(BlockLayers { input, blocks: pairs.collect::<Result<_, EngineError>>()? })
         };
         let rgb: Vec<_> = (0..8).map(|c| (c < 3).then_some(c)).collect();
-        let feat_extract = &weights.feat_extract;
-        let feat_extract =
-            rest(feat_extract, Layer::new(gpu, kernels, &feat_extract.input, Order::Same, 1, &rgb)?)?;
+        let mut extraction = Vec::new();
+        for (i, conv) in weights.strided.iter().chain([&weights.feat_extract.input]).enumerate() {
+            extraction.push(match i {
+                0 => Layer::new(gpu, kernels, conv, Order::Same, 1, &rgb)?,
+                _ => same(conv)?,
+            });
+        }
 
         let mut branches = Vec::new();
         for branch in &weights.branches {
@@ -109,11 +114,14 @@ impl Layers {
             });
             spynet.push(convs.collect::<Result<_, EngineError>>()?);
         }
+        let input = extraction.remove(weights.strided.len());
+        let feat_extract = rest(&weights.feat_extract, input)?;
         let recon = &weights.reconstruction;
         Ok(Self {
             mean_std: [weights.spynet.mean, weights.spynet.std],
             spynet,
             feat_extract,
+            strided: extraction,
             branches,
             reconstruction: rest(recon, layer(&recon.input, Order::Same, 5)?)?,
             upsample1: layer(&weights.upsample1, Order::Shuffle, 1)?,
@@ -351,10 +359,10 @@ impl Stages {
                 gpu,
                 frame,
                 &self.formats[0],
-                sizes.frame,
+                sizes.input,
+                [sizes.frame, (w, h)],
                 self.layers.mean_std,
                 at(finest),
-                (w, h),
             )?;
             for level in (0..finest).rev() {
                 ops::pyramid_next(gpu, at(level + 1), at(level), size(level))?;
@@ -486,12 +494,25 @@ impl Backend for Stages {
     fn spatial(&mut self, frame: &Frame) -> Result<Feature, EngineError> {
         self.gpu.stage("spatial");
         let frame = self.upload(frame)?;
-        let mut bump = self.bump();
-        let (plane, inner) = (bump.take(self.sizes.plane()), bump.take(self.sizes.feature()));
         let out = self.features.take(&self.gpu)?;
-        ops::rgb(&self.gpu, self.kernels, frame, &self.formats[0], plane, self.sizes.pixels())?;
         let address = self.features.address(&self.gpu, &out)?;
-        self.blocks(&self.layers.feat_extract, &[plane], address, inner, None)?;
+        let (gpu, sizes, mut bump) = (&self.gpu, &self.sizes, self.bump());
+        let (mut w, mut h) = (sizes.input * sizes.frame.0, sizes.input * sizes.frame.1);
+        let bytes = |planes: usize, w: usize, h: usize| planes * w * h * 8 * sizes.element;
+        let plane = bump.take(bytes(1, w, h));
+        ops::rgb(gpu, self.kernels, frame, &self.formats[0], plane, w * h)?;
+        let mut inputs = vec![plane];
+        for (layer, &planes) in self.layers.strided.iter().zip(&sizes.strided) {
+            // Of stride 1 with the kernels that there are; three quarters of it are for nothing, but it is little.
+            let every = bump.take(bytes(planes, w, h));
+            ops::conv(gpu, layer, &Call::new(&inputs, Target::Feature(every), Activation::Leaky, (w, h)))?;
+            let second = bump.take(bytes(planes, w / 2, h / 2));
+            ops::every_second(gpu, self.kernels, [every, second], planes, (w, h))?;
+            (w, h) = (w / 2, h / 2);
+            inputs = (0..planes / 4).map(|i| second + bytes(4 * i, w, h) as u64).collect();
+        }
+        let inner = bump.take(sizes.feature());
+        self.blocks(&self.layers.feat_extract, &inputs, address, inner, None)?;
         Ok(out)
     }
 
@@ -607,9 +628,18 @@ impl Backend for Stages {
         let invalid = device + bytes.next_multiple_of(16) as u64;
         self.gpu.fill(invalid, 0, 16)?;
         let [in_format, out_format] = self.formats;
-        let (w, h) = (w as i32, h as i32);
-        let picture =
-            Picture { frame: self.upload(frame)?, out: device, in_format, out_format, invalid, w, h };
+        let input = self.sizes.input;
+        let picture = Picture {
+            frame: self.upload(frame)?,
+            out: device,
+            in_format,
+            out_format,
+            invalid,
+            w: (input * w) as i32,
+            h: (input * h) as i32,
+            out_w: (Weights::SCALE * w) as i32,
+            step: input as f32 / Weights::SCALE as f32,
+        };
         self.tail(x, bump, picture)?;
 
         let computed = self.gpu.record(Queue::Compute)?;
