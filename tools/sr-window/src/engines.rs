@@ -3,7 +3,7 @@
 use crate::{
     args::{Args, Device},
     child::Child,
-    tile::Tiled,
+    tile::{self, Tiled},
 };
 use basicvsrpp::{
     Engine, Model, Precision, Settings,
@@ -105,9 +105,16 @@ pub fn build(args: &Args, session: &Session, input: &VideoFormat, out_fmt: PixFm
         Device::Cuda(indices) => {
             let names: Vec<_> = indices.iter().map(|i| format!("cuda:{i}")).collect();
             session.setting("device", names.join(","));
-            let gpu =
-                |&index| Ok(Box::new(on_gpu(args, session, &model, &settings, index)?) as Box<dyn Engine>);
-            indices.iter().map(gpu).collect::<Result<_>>()?
+            let tiles = tile::count((width, height), (tile_width, tile_height));
+            let mut engines: Vec<Box<dyn Engine>> = Vec::new();
+            let mut plans = Vec::new();
+            for index in indices {
+                let (engine, plan) = on_gpu(args, session, &model, &settings, tiles, index)?;
+                engines.push(Box::new(engine));
+                plans.push(plan);
+            }
+            session.fact("plan", plans);
+            engines
         }
         _ => {
             session.setting("device", "cpu");
@@ -124,17 +131,19 @@ pub fn build(args: &Args, session: &Session, input: &VideoFormat, out_fmt: PixFm
     Ok(Engines { engines, backlog })
 }
 
-/// An engine on one GPU, its plan said before the first frame, and refused there if it does not fit.
+/// An engine on one GPU and its plan, which is said before the first frame, and refused there if it does not fit. A
+/// frame comes in so many `tiles`.
 fn on_gpu(
     args: &Args,
     session: &Session,
     model: &Model,
     settings: &Settings,
+    tiles: usize,
     index: usize,
-) -> Result<CudaEngine> {
+) -> Result<(CudaEngine, Value)> {
     let device = format!("cuda:{index}");
     let failed = |reason: String| Error::failed(&device, reason);
-    let engine = CudaEngine::new(model, settings, index).map_err(|e| failed(e.to_string()))?;
+    let mut engine = CudaEngine::new(model, settings, index).map_err(|e| failed(e.to_string()))?;
     let grid = args.grid();
     let plan = engine.plan(grid.longest_sequence() as usize);
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
@@ -146,10 +155,27 @@ fn on_gpu(
              or --tile"
         )));
     }
+    // A window's frames may wait for the writer where they are; those of tiles are joined first.
+    let (width, height) = (engine.scale() * settings.width, engine.scale() * settings.height);
+    let waiting =
+        if tiles == 1 { grid.window * settings.out_fmt.frame_bytes(width, height) as u64 } else { 0 };
+    let host_bytes = plan.host_bytes + waiting;
+    let computed = engine.measure().map_err(|e| failed(e.to_string()))?;
+    let fps = computed * grid.window as f64 / (grid.longest_sequence() as usize * tiles) as f64;
     session.note(format_args!(
-        "{device}: {}: {asked}: {needed:.1} GB of {available:.1} GB of device memory, {:.1} GB of pinned host memory",
+        "{device}: {}: {asked}: {needed:.1} GB of {available:.1} GB of device memory, {:.1} GB of pinned host memory, \
+         about {} frames per second",
         engine.device().name,
-        gigabytes(plan.host_bytes),
+        gigabytes(host_bytes),
+        if fps < 10.0 { format!("{fps:.1}") } else { format!("{fps:.0}") },
     ));
-    Ok(engine)
+    let plan = json!({
+        "device": device,
+        "name": engine.device().name,
+        "device_bytes": plan.device_bytes,
+        "available_bytes": plan.available,
+        "host_bytes": host_bytes,
+        "fps": (fps * 100.0).round() / 100.0,
+    });
+    Ok((engine, plan))
 }

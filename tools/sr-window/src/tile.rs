@@ -33,6 +33,11 @@ fn spans(whole: usize, tile: usize) -> Vec<Span> {
         .collect()
 }
 
+/// How many tiles of `tile` pixels cover `whole`.
+pub fn count(whole: (usize, usize), tile: (usize, usize)) -> usize {
+    spans(whole.0, tile.0).len() * spans(whole.1, tile.1).len()
+}
+
 /// A rectangle of a picture, in pixels.
 #[derive(Clone, Copy)]
 struct Part {
