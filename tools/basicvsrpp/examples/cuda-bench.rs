@@ -27,14 +27,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "plain" => Some(Kernels::PlainF16),
         other => return Err(format!("{other}: kernels are best, wgmma, mma or plain").into()),
     };
-    let mut model = match arguments.get(4).filter(|file| !file.is_empty()) {
+    let model = match arguments.get(4).filter(|file| !file.is_empty()) {
         Some(file) => Model::load(Path::new(file))?,
-        None => Model::from_weights(Weights::from_tensors(formula::by_name(formula::tensors(64, 7)))?),
+        None => Model::from_weights(Weights::from_tensors(formula::by_name(formula::tensors_steady(64, 7)))?),
     };
-    // Weights from formulas: features that are handed on must not grow over a hundred frames.
-    for branch in &mut model.weights.branches {
-        branch.align.deform.weight.iter_mut().for_each(|w| *w *= 0.5);
-    }
     let max_memory = arguments.get(5).map(|bytes| bytes.parse()).transpose()?;
     let fmt = PixFmt::named("rgb48le").ok_or("rgb48le")?;
     let settings = Settings {

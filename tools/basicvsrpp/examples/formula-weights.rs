@@ -1,15 +1,16 @@
 //! Writes a small checkpoint whose weights come from formulas, for tests and for trying the pipeline without a
-//! trained network: `formula-weights FILE [CHANNELS BLOCKS] [--without-residue|--keeping-size]`.
+//! trained network: `formula-weights FILE [CHANNELS BLOCKS] [--without-residue|--keeping-size|--steady]`.
 //!
 //! What the network makes of a picture means nothing, unless `--without-residue` is given: then its last layer is
-//! zero and what comes out is its bilinear base. With `--keeping-size` it is one that does not enlarge.
+//! zero and what comes out is its bilinear base. With `--keeping-size` it is one that does not enlarge;
+//! with `--steady` one that runs for hundreds of frames in float16.
 
 use basicvsrpp::formula;
 use std::{env, fs, process::ExitCode};
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: formula-weights FILE [CHANNELS BLOCKS] [--without-residue|--keeping-size]; CHANNELS: a multiple of 8"
+        "usage: formula-weights FILE [CHANNELS BLOCKS] [--without-residue|--keeping-size|--steady]; CHANNELS: a multiple of 8"
     );
     ExitCode::from(2)
 }
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let (tensors, what) = match flags.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => (formula::tensors(channels, blocks), noise),
         ["--keeping-size"] => (formula::tensors_keeping_size(channels, blocks), noise),
+        ["--steady"] => (formula::tensors_steady(channels, blocks), noise),
         ["--without-residue"] => {
             (formula::tensors_without_residue(channels, blocks), "last layer zero: gives the bilinear base")
         }

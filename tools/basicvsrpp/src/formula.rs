@@ -31,6 +31,18 @@ pub fn tensors_keeping_size(c: usize, b: usize) -> Vec<(String, Tensor)> {
     network(c, b, true)
 }
 
+/// The same as [`tensors`] with what a branch hands on halved, so that features do not grow over hundreds of frames: for
+/// long films in float16.
+pub fn tensors_steady(c: usize, b: usize) -> Vec<(String, Tensor)> {
+    let mut all = tensors(c, b);
+    for branch in crate::Branch::ALL.map(crate::Branch::name) {
+        let name = format!("deform_align.{branch}.weight");
+        let handed_on = all.iter_mut().filter(|(n, _)| *n == name);
+        handed_on.flat_map(|(_, tensor)| &mut tensor.data).for_each(|w| *w *= 0.5);
+    }
+    all
+}
+
 fn network(c: usize, b: usize, keeps_size: bool) -> Vec<(String, Tensor)> {
     let mut all = Vec::new();
     let constant = |data: [f32; 3]| Tensor { shape: vec![1, 3, 1, 1], data: data.to_vec() };
