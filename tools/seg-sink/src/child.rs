@@ -151,12 +151,23 @@ impl<'a> Running<'a> {
 
     /// Waits for its end. A command that neither changes `output` nor uses the processor for `stall` is ended.
     pub(crate) fn wait(
-        mut self,
+        self,
         control: &Control,
         give_up_at: Stop,
         output: &Path,
         stall: Duration,
     ) -> Result<(), Failure> {
+        self.wait_for_words(control, give_up_at, output, stall).map(drop)
+    }
+
+    /// The same, and hands over what it said although it ended well.
+    fn wait_for_words(
+        mut self,
+        control: &Control,
+        give_up_at: Stop,
+        output: &Path,
+        stall: Duration,
+    ) -> Result<Log, Failure> {
         let size = || output.metadata().map_or(0, |m| m.len());
         let life = |group: Group| (size(), group.ticks());
         let (mut last, mut since, mut looked) = (life(self.group()), Instant::now(), Instant::now());
@@ -188,7 +199,7 @@ impl<'a> Running<'a> {
         let full =
             status.signal() == Some(Signal::SIGXFSZ as i32) || self.most().is_some_and(|m| size() >= m);
         match status.success() {
-            true => Ok(()),
+            true => Ok(self.log),
             false if full => Err(Failure::Full),
             false => Err(Failure::Command(ending(status) + &self.log.tail())),
         }
@@ -281,11 +292,11 @@ impl Feed {
     }
 }
 
-/// Runs a program to its end and hands over its lines; what it says on standard error is in the failure.
+/// Runs a program that judges a file to its end and hands over its lines. It must find nothing to complain of: ffmpeg
+/// decodes on after most errors, and ends well. Only an abort ends it early: what is being proved is nearly safe.
 pub(crate) fn read_lines(
     argv: &[String],
     control: &Control,
-    give_up_at: Stop,
     mut line: impl FnMut(&str),
 ) -> Result<(), Failure> {
     use std::io::BufRead;
@@ -301,7 +312,7 @@ pub(crate) fn read_lines(
     let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
     let mut stopped = false;
     for text in io::BufReader::new(output).lines() {
-        if control.stop() >= give_up_at {
+        if control.stop() >= Stop::Abort {
             stopped = true;
             break;
         }
@@ -312,8 +323,14 @@ pub(crate) fn read_lines(
         running.kill();
         return Err(Failure::Stopped);
     }
-    match running.wait(control, give_up_at, Path::new(""), Duration::MAX) {
-        Err(Failure::Command(why)) => Err(Failure::Command(format!("{} {why}", argv[0]))),
-        other => other,
+    match running.wait_for_words(control, Stop::Abort, Path::new(""), Duration::MAX) {
+        Ok(log) => match log.tail() {
+            words if words.is_empty() => Ok(()),
+            words => Err(Failure::Command(format!("does not pass {}{words}", argv[0]))),
+        },
+        Err(Failure::Command(why)) => {
+            Err(Failure::Command(format!("does not pass {}, which {why}", argv[0])))
+        }
+        Err(other) => Err(other),
     }
 }

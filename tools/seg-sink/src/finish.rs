@@ -153,7 +153,7 @@ impl<'j> Job<'j> {
         if !self.args.keep {
             self.delete_mezzanine(index, &chunks, &mezz)?;
         }
-        if index == 0 { self.forecast() } else { Ok(()) }
+        Ok(())
     }
 
     /// Waits for room for `bytes` bytes; takes all that there is when nobody else is finishing. The second value says

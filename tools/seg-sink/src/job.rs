@@ -20,6 +20,7 @@ use cli::{Error, Result, Session};
 use serde_json::json;
 use std::{
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -192,6 +193,9 @@ impl Job<'_> {
         }
         if stage == Stage::Final {
             self.events.say("final_verified", what).map_err(Failure::Fatal)?;
+            if index == 0 {
+                self.forecast().map_err(Failure::Fatal)?;
+            }
         }
         Ok(())
     }
@@ -217,29 +221,32 @@ impl Job<'_> {
     }
 
     /// Says what the job will take, and whether that fits, as far as the frames so far can tell.
-    pub(crate) fn forecast(&self) -> Result<()> {
+    fn forecast(&self) -> Result<()> {
         let book = locked(&self.book);
         let total = self.args.input.expect_frames.or(book.state.ended);
         let film = total.and_then(|total| book.state.projected_final_bytes(total));
-        let peak = film.map(|film| {
-            let chunks = (1 + self.workers()) as u64;
-            film + chunks * book.state.mezz_bytes_per_segment().unwrap_or(0)
-        });
+        let mezz = (1 + self.workers()) as u64 * book.state.mezz_bytes_per_segment().unwrap_or(0);
         drop(book);
+        // At the end the film is there twice, as segments and whole.
+        let peak = |is_twice: bool| film.map(|film| film + if is_twice { mezz.max(film) } else { mezz });
+        let in_folder = peak(self.output.starts_with(self.folder.root()));
+        let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
+        let on_device = peak(self.output.parent().and_then(device) == device(self.folder.root()));
         let free = nix::sys::statvfs::statvfs(self.folder.root())
             .map_or(0, |s| s.blocks_available() * s.fragment_size());
         let now = self.disk.look();
-        let fits = peak
-            .map(|peak| peak <= self.args.max_disk.unwrap_or(u64::MAX) && peak.saturating_sub(now) <= free);
-        if let (Some(false), Some(peak)) = (fits, peak) {
+        let fits = in_folder.zip(on_device).map(|(folder, device)| {
+            folder <= self.args.max_disk.unwrap_or(u64::MAX) && device.saturating_sub(now) <= free
+        });
+        if let (Some(false), Some(most)) = (fits, in_folder.max(on_device)) {
             let max = self.args.max_disk.map_or(String::new(), |max| format!(", --max-disk is {max}"));
             self.session.note(format_args!(
-                "the job will need about {peak} bytes at its peak; {now} are taken, {free} are free{max}"
+                "the job will need about {most} bytes at its peak; {now} are taken, {free} are free{max}"
             ));
         }
         self.events.say(
             "forecast",
-            json!({ "frames": total, "bytes": peak, "final_bytes": film, "free_bytes": free,
+            json!({ "frames": total, "bytes": in_folder, "final_bytes": film, "free_bytes": free,
                     "max_disk": self.args.max_disk, "fits": fits }),
         )
     }

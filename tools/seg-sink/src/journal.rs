@@ -332,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_held_against_their_fingerprint() {
+        let settings = Settings::example(10);
+        let job = |settings: &Settings, fingerprint| {
+            let record = Record::Job { settings: settings.clone(), fingerprint };
+            sound(seal(0, &record).unwrap().as_bytes()).map(|(records, _)| records)
+        };
+        let fingerprint = settings.fingerprint();
+        assert_eq!(job(&settings, fingerprint.clone()), Ok(1));
+        let other = Settings { segment_frames: 11, ..settings };
+        assert_eq!(job(&other, fingerprint), Err("the settings do not fit their fingerprint".into()));
+    }
+
+    #[test]
     fn nor_is_a_fact_that_nobody_knows() {
         let mut bytes = three();
         let text = r#"{"seq":3,"type":"gossip"}"#;

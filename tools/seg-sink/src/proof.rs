@@ -2,7 +2,7 @@
 
 use crate::{
     child::{self, Failure},
-    control::{Control, Stop},
+    control::Control,
     journal::StreamFacts,
     settings::hex,
     state::checksum,
@@ -87,7 +87,7 @@ fn count(file: &str, frames: u64, control: &Control) -> Result<StreamFacts, Fail
     let mut times = Times::new();
     let (mut found, mut untimed) = (0u64, 0u64);
     let mut stream = String::new();
-    child::read_lines(&words(&argv), control, Stop::Abort, |line| {
+    child::read_lines(&words(&argv), control, |line| {
         if let Some(packet) = line.strip_prefix("packet|") {
             found += 1;
             match packet.split('|').find_map(|f| f.strip_prefix("pts=")).and_then(|t| t.parse::<i64>().ok()) {
@@ -127,7 +127,7 @@ fn count(file: &str, frames: u64, control: &Control) -> Result<StreamFacts, Fail
         return wrong("has no frame rate".into());
     };
     match times.uneven(fps, tick) {
-        Some(at) => wrong(format!("frame {at} is not at its time at {} frames a second", fps.fraction())),
+        Some(at) => wrong(format!("has frame {at} off its time at {} frames a second", fps.fraction())),
         None => Ok(facts),
     }
 }
@@ -227,7 +227,7 @@ fn decode(file: &str, parts: &[u64], control: &Control) -> Result<Vec<String>, F
         "-",
     ];
     let mut digests = Digests { parts, of_this: 0, found: 0, sha: Sha256::new(), done: Vec::new() };
-    child::read_lines(&words(&argv), control, Stop::Abort, |line| {
+    child::read_lines(&words(&argv), control, |line| {
         if let Some((_, hash)) = line.rsplit_once(',').filter(|_| !line.starts_with('#')) {
             digests.add(hash.trim());
         }

@@ -101,6 +101,16 @@ impl Settings {
     }
 }
 
+#[cfg(test)]
+impl Settings {
+    /// Those of a job for tests.
+    pub(crate) fn example(segment_frames: u64) -> Self {
+        let format = VideoFormat::new(16, 16, PixFmt::ALL[0]);
+        let commands = (None, "encode {out}".parse().unwrap());
+        Self::new((Container::Raw, &format), Rational::whole(24), segment_frames, commands).unwrap()
+    }
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()

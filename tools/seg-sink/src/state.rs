@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_short_chunk_does_not_stand_for_whole_segments() {
-        let mut state = State { settings: Some(settings(10)), ..State::default() };
+        let mut state = State { settings: Some(Settings::example(10)), ..State::default() };
         let mut add = |first_frame, frames, bytes| {
             let stream = StreamFacts::default();
             let stage = Stage::Final;
@@ -350,19 +350,5 @@ mod tests {
         assert_eq!(add(0, 10, 1000), (Some(100), Some(13_636)));
         assert_eq!(add(10, 10, 1201), (Some(121), Some(12_861)));
         assert_eq!(add(20, 2, 900), (Some(121), Some(15_656)));
-    }
-
-    fn settings(segment_frames: u64) -> Settings {
-        Settings {
-            version: String::new(),
-            format: "raw".into(),
-            header: String::new(),
-            size: "16x16".into(),
-            pix_fmt: "yuv420p".into(),
-            rate: "24/1".into(),
-            segment_frames,
-            mezz: None,
-            final_: "encode {out}".parse().unwrap(),
-        }
     }
 }

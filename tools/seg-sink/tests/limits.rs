@@ -76,16 +76,25 @@ fn a_limit_that_cannot_be_kept_fails_with_the_numbers() {
     let job = Job::new();
     let mut command = job.bare();
     command.args(LARGE).args(["-o", "film.mkv", "--segment", "10f", "--final", FFV1, "--max-disk", "500kB"]);
+    command.args(["--expect-frames", "60"]);
     let mut child = start(command, &large(60));
     let peak = peak_of(&job, &mut child);
     let run = job::ended(child);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(
-        run.stderr.starts_with("seg-sink: --max-disk: ") && run.stderr.contains(" of 500000 bytes are taken"),
+        run.stderr.contains("seg-sink: --max-disk: ") && run.stderr.contains(" of 500000 bytes are taken"),
         "{}",
         run.stderr
     );
     assert!(peak <= 500_000, "{peak}");
+    // It was said as soon as it was known.
+    let forecast = |first: bool| {
+        run.events.iter().filter(|e| e["event"] == "forecast").nth(usize::from(!first)).unwrap()
+    };
+    assert_eq!((&forecast(true)["frames"], &forecast(true)["fits"]), (&60.into(), &serde_json::Value::Null));
+    assert_eq!(forecast(false)["fits"], false);
+    assert!(forecast(false)["bytes"].as_u64().unwrap() > 500_000);
+    assert!(run.stderr.contains("seg-sink: the job will need about "), "{}", run.stderr);
     // More room, and it goes on.
     let next = job.status()["next_frame"].as_u64().unwrap() as usize;
     assert!(next > 0);

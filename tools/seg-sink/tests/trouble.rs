@@ -151,6 +151,101 @@ fn a_command_that_lies_is_found_out() {
     );
 }
 
+/// All frames are there, but some are spoilt: ffmpeg says so, decodes on and ends well.
+#[test]
+fn spoilt_frames_are_found_by_decoding() {
+    let noise = r"-g 1 -level 3 -slicecrc 1 -bsf:v 'noise=amount=100*gte(n\,5)'";
+    let spoilt = FFV1.replace("-g 1", noise);
+    let job = Job::new();
+    let run = job.run(&["--final", &spoilt], &frames(0..20));
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.starts_with("seg-sink: segment 0: the final command does not pass ffmpeg: ")
+            && run.stderr.contains("slice CRC mismatch"),
+        "{}",
+        run.stderr
+    );
+    Job::new().run(&["--final", &spoilt, "--verify", "count"], &frames(0..20)).ok();
+}
+
+#[test]
+fn a_frame_at_the_wrong_time_is_found() {
+    let late = "\"settb=1/1000,setpts='PTS+20*eq(N,5)'\" -enc_time_base -1 -fps_mode passthrough";
+    let job = Job::new();
+    job.run(&["--final", &FFV1.replace("-c:v", &format!("-vf {late} -c:v"))], &frames(0..20)).failed(
+        1,
+        "seg-sink: segment 0: the final command has frame 5 off its time at 24 frames a second; its frames came \
+         through the pipe and are gone: --resume goes on with frame 0",
+    );
+}
+
+#[test]
+fn segments_of_another_kind_are_refused() {
+    let job = Job::new();
+    let script = job.script(
+        "encode",
+        "[ $1 = 0 ] && format=yuv420p || format=yuv444p; \
+         exec ffmpeg -v error -f rawvideo -s 16x16 -pix_fmt yuv420p -r 24 -i - -pix_fmt $format -c:v ffv1 $2",
+    );
+    let run = job.run(&["--final", &format!("{script} {{index}} {{out}}")], &frames(0..20));
+    assert_eq!(run.code, 1);
+    let message = "seg-sink: segment 1: the final command wrote another kind of stream than the first segment: pix_fmt \
+                   is \"yuv444p\", not \"yuv420p\"; ";
+    assert!(run.stderr.starts_with(message), "{}", run.stderr);
+}
+
+#[test]
+fn a_rate_that_was_asked_for_is_wanted() {
+    let job = Job::new();
+    let run = job.run(&["--final", FFV1, "--film-rate", "25"], &frames(0..20));
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.starts_with(
+            "seg-sink: segment 0: the final command wrote 24/1 frames a second, not 25/1; its frames came"
+        ),
+        "{}",
+        run.stderr
+    );
+}
+
+/// The joined film is held against what its segments decoded to.
+#[test]
+fn a_film_with_a_segment_twice_is_refused() {
+    let job = Job::new();
+    let real = std::env::var("PATH").unwrap();
+    job.script(
+        "ffmpeg",
+        &format!(
+            "PATH='{real}'; [[ $* != *'-f concat'* ]] || sed -i s/000000010/000000000/ job/segments.ffconcat; \
+             exec ffmpeg \"$@\""
+        ),
+    );
+    let mut command = job.command(&["--final", FFV1]);
+    command.env("PATH", format!("{}:{real}", job.path("").display()));
+    let failed = run(command, &frames(0..20));
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.ends_with("film.mkv: the film does not decode to the frames of segment 1\n"),
+        "{}",
+        failed.stderr
+    );
+    assert!(!job.path("film.mkv").exists());
+    job.run(&["--final", FFV1, "--resume"], &[]).ok();
+    assert_eq!(job.film(), frames(0..20));
+}
+
+#[test]
+fn a_film_cannot_become_shorter() {
+    let job = Job::new();
+    let flags = ["--mezz", FFV1, "--final", "cp {in} {out}"];
+    std::fs::create_dir(job.path("film.part.mkv")).unwrap();
+    assert_eq!(job.run(&flags, &frames(0..20)).code, 1);
+    std::fs::remove_dir(job.path("film.part.mkv")).unwrap();
+    std::fs::remove_file(job.path("job/final/000000010.mkv")).unwrap();
+    job.run(&[&flags[..], &["--resume", "--quiet"]].concat(), &frames(10..15))
+        .failed(3, "seg-sink: <stdin>: ended after 15 frames; the run before saw the film end after 20");
+}
+
 #[test]
 fn a_final_command_is_tried_again() {
     let job = Job::new();
