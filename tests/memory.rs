@@ -1,7 +1,7 @@
 //! A film's length never shows in memory: a tool's peak is the same for 100 frames and for 2,000, within 5 %.
 //!
-//! The tools take so little for frames this small that the heaps of a few threads, which come and go by chance, are more
-//! than 5 %; so 2 MiB are let pass as well. Holding on to one small frame in two would be more.
+//! A tool takes so little for frames this small that chance is up to 5 % too: which parts of the program the kernel maps
+//! along, how many threads' heaps meet. So the median of three runs counts.
 
 use pipelines::{Run, clip, nearest, tool};
 use serde_json::Value;
@@ -17,14 +17,13 @@ fn peak(run: Run, folder: &Path, frames: usize, bytes: usize) -> f64 {
 
 fn same_for_100_and_2000_frames(bytes: usize, run: impl Fn() -> Run) {
     let of = |frames| {
-        let folder = clip::folder();
-        peak(run(), folder.path(), frames, bytes)
+        let mut peaks = [(); 3].map(|()| peak(run(), clip::folder().path(), frames, bytes));
+        peaks.sort_by(f64::total_cmp);
+        peaks[1]
     };
     let (short, long) = (of(100), of(2000));
-    assert!(
-        long - short <= (0.05 * short).max(2_097_152.0),
-        "{short} bytes for 100 frames, {long} for 2,000"
-    );
+    println!("{short} bytes for 100 frames, {long} for 2,000: {:.3}", long / short);
+    assert!(long <= 1.05 * short, "{short} bytes for 100 frames, {long} for 2,000");
 }
 
 #[test]
@@ -44,7 +43,7 @@ fn retime25to24() {
 #[test]
 fn seg_sink() {
     same_for_100_and_2000_frames(32 * 32 * 3, || {
-        tool("seg-sink", "--dir job -o film.mkv -s 32x32 -p rgb24 -r 25 --segment 2000f --final")
+        tool("seg-sink", "--dir job -o film.mkv -s 32x32 -p rgb24 -r 25 --segment 200f --final")
             .arg("ffmpeg -v error -f rawvideo -s {size} -pix_fmt {pix_fmt} -r {rate} -i - -c:v ffv1 {out}")
     });
 }

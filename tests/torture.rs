@@ -33,6 +33,11 @@ const FROM_MEZZ: &str = "ffmpeg -v error -i {in} -c:v ffv1 -g 1 {out}";
 const MEZZ: &[&str] = &["--mezz", FFV1, "--final", FROM_MEZZ];
 const DIRECT: &[&str] = &["--final", FFV1];
 
+/// The cheapest encoder: YUV4MPEG2 kept as it comes, which ffmpeg knows by its first bytes. For what is done so often that
+/// starting encoders would take most of the time.
+const COPIED_MEZZ: &[&str] = &["--mezz", "cp /dev/stdin {out}", "--final", "cp {in} {out}"];
+const COPIED: &[&str] = &["--final", "cp /dev/stdin {out}"];
+
 thread_local! {
     /// Interruptions, frames lost, frames doubled in the test of this thread.
     static TALLY: Cell<(u64, u64, u64)> = const { Cell::new((0, 0, 0)) };
@@ -50,6 +55,16 @@ fn frames(range: std::ops::Range<u64>) -> Vec<u8> {
         bytes.extend_from_slice(&n.to_le_bytes());
         let mut chance = Chance(n + 1);
         bytes.extend((8..FRAME).map(|_| chance.below(256) as u8));
+    }
+    bytes
+}
+
+/// The same as YUV4MPEG2.
+fn y4m(range: std::ops::Range<u64>) -> Vec<u8> {
+    let mut bytes = b"YUV4MPEG2 W16 H16 F24:1 Ip A1:1 C420mpeg2\n".to_vec();
+    for frame in frames(range).chunks(FRAME) {
+        bytes.extend_from_slice(b"FRAME\n");
+        bytes.extend_from_slice(frame);
     }
     bytes
 }
@@ -131,7 +146,9 @@ impl Job {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        let input = frames(next..self.length.max(next));
+        let wanted = next..self.length.max(next);
+        let is_copied = self.flags.iter().any(|f| f.starts_with("cp "));
+        let input = if is_copied { y4m(wanted) } else { frames(wanted) };
         thread::spawn(move || pipe.write_all(&input));
         child
     }
@@ -316,16 +333,13 @@ impl Platter {
         }
     }
 
-    /// Writes what a power cut leaves.
-    fn cut(&self, survives: Survives) {
+    /// The folders and files that a power cut leaves.
+    fn cut(&self, survives: Survives) -> Remains {
         let (names, folders) = match survives {
             Survives::Synced => (&self.synced_names, &self.synced_folders),
             Survives::Names | Survives::Torn => (&self.names, &self.folders),
         };
-        for folder in folders {
-            fs::create_dir_all(folder).unwrap();
-        }
-        for (name, inode) in names {
+        let files = names.iter().map(|(name, inode)| {
             let (now, synced) = &self.inodes[*inode];
             let synced = synced.as_deref().unwrap_or_default();
             let contents = match survives {
@@ -335,15 +349,33 @@ impl Platter {
                 Survives::Torn => now,
                 _ => synced,
             };
-            // A folder may be lost with its files.
-            if name.parent().is_some_and(Path::exists) {
-                fs::write(name, contents).unwrap();
-            }
+            (name.clone(), contents.to_vec())
+        });
+        Remains { folders: folders.clone(), files: files.collect() }
+    }
+}
+
+/// What a power cut leaves.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Remains {
+    folders: BTreeSet<PathBuf>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Remains {
+    fn write(&self) {
+        for folder in &self.folders {
+            fs::create_dir_all(folder).unwrap();
+        }
+        // A folder may be lost with its files.
+        for (name, contents) in self.files.iter().filter(|(name, _)| name.parent().is_some_and(Path::exists))
+        {
+            fs::write(name, contents).unwrap();
         }
     }
 }
 
-/// A power cut after each change to the disk: what was not synced is lost, in three ways.
+/// A power cut after each change to the disk: what was not synced is lost, in three ways. Many leave the same.
 fn power_cuts(flags: &[&str], every: u64) {
     let mut job = Job::new(flags, 10);
     let trace = tempfile::tempdir().unwrap();
@@ -356,6 +388,7 @@ fn power_cuts(flags: &[&str], every: u64) {
         .collect();
     let ways = [Survives::Synced, Survives::Names, Survives::Torn];
     let mut safe = [(0, 0); 3];
+    let mut seen = BTreeSet::new();
     let cuts = (0..=changes.len()).flat_map(|n| (0..3).map(move |way| (n, way)));
     for cut in cuts.step_by(every as usize).chain([(changes.len(), 0)]) {
         let mut platter = Platter::default();
@@ -364,21 +397,34 @@ fn power_cuts(flags: &[&str], every: u64) {
         for change in &changes[..cut.0] {
             platter.apply(change, || fs::read(trace.path().join(change["number"].to_string())).unwrap());
         }
+        let remains = platter.cut(ways[cut.1]);
+        if seen.contains(&remains) {
+            continue;
+        }
         let _ = fs::remove_dir_all(job.path("job"));
         let _ = fs::remove_file(job.path("film.mkv"));
-        platter.cut(ways[cut.1]);
+        remains.write();
+        seen.insert(remains);
         // Each change leaves at least as much safe as the one before it; the last leaves the film.
         job.safe = safe[cut.1];
         job.check_safe();
         safe[cut.1] = job.safe;
         interrupted();
         job.finish();
+        // Once all was changed, all is safe.
         assert!(cut.0 < changes.len() || safe[cut.1] == (job.length, job.length));
     }
 }
 
-/// A disk that is full at every size from hardly anything to enough.
-fn full_disks(flags: &[&str], step_kib: u64) {
+/// What a small disk is full of.
+#[derive(Clone, Copy)]
+enum FullOf {
+    Bytes,
+    Files,
+}
+
+/// A disk that is full at every size from hardly anything to enough: each write fails once, or each new file.
+fn full_disks(flags: &[&str], of: FullOf, step: usize) {
     let mount = |job: &Job, options: &str| {
         Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "torture"])
@@ -387,9 +433,13 @@ fn full_disks(flags: &[&str], step_kib: u64) {
             .unwrap()
     };
     let unmount = |job: &Job| Command::new("umount").arg("-l").arg(job.folder.path()).output().unwrap();
-    for size in (4..).step_by(step_kib as usize) {
+    for size in (1..).step_by(step) {
         let mut job = Job::new(flags, 10);
-        let mounted = mount(&job, &format!("size={size}k"));
+        let options = match of {
+            FullOf::Bytes => format!("size={}k", 4 * size),
+            FullOf::Files => format!("nr_inodes={}", 1 + size),
+        };
+        let mounted = mount(&job, &options);
         if !mounted.status.success() {
             eprintln!("skipped: no small disk: {}", String::from_utf8_lossy(&mounted.stderr).trim());
             return;
@@ -402,7 +452,7 @@ fn full_disks(flags: &[&str], step_kib: u64) {
         }
         assert_eq!((run.code, run.stderr.lines().count() > 0), (1, true), "{}", run.stderr);
         interrupted();
-        mount(&job, "remount,size=64m");
+        mount(&job, "remount,size=64m,nr_inodes=1000");
         job.finish();
         unmount(&job);
     }
@@ -419,7 +469,8 @@ fn murdered_children(flags: &[&str], seed: u64, count: u64) {
             let mut child = job.start(&["--max-tries", "9"], &[]);
             thread::sleep(Duration::from_millis(chance.below(600)));
             let victims = job.children();
-            if !victims.is_empty() {
+            // A run that is never left alone never ends.
+            if attempt < 4 && !victims.is_empty() {
                 let victim = victims[chance.below(victims.len() as u64) as usize];
                 let signals = [Signal::SIGKILL, Signal::SIGSEGV, Signal::SIGTERM];
                 let signal = signals[chance.below(3) as usize];
@@ -560,7 +611,7 @@ fn bounded_disk(seed: u64, count: u64) {
             fs::read_dir(path).into_iter().flatten().flatten().map(|e| bytes_below(&e.path())).sum::<u64>();
         meta.len().max(meta.blocks() * 512) + within
     }
-    const LIMIT: u64 = 400_000;
+    const LIMIT: u64 = 260_000;
     let mut chance = Chance(seed);
     let mut kills = 0;
     while kills < count {
@@ -604,79 +655,84 @@ fn two_instances() {
 
 #[test]
 fn killed_at_random_with_mezzanine() {
-    random_kills(MEZZ, 1, sample(6, 250));
+    random_kills(MEZZ, 1, sample(3, 100));
+    random_kills(COPIED_MEZZ, 2, sample(3, 150));
     tell("killed_at_random_with_mezzanine");
 }
 
 #[test]
 fn killed_at_random_without() {
-    random_kills(DIRECT, 2, sample(6, 250));
+    random_kills(DIRECT, 3, sample(3, 100));
+    random_kills(COPIED, 4, sample(3, 150));
     tell("killed_at_random_without");
 }
 
 #[test]
 fn killed_at_every_change_with_mezzanine() {
-    kills_at_every_change(MEZZ, sample(13, 1));
+    kills_at_every_change(COPIED_MEZZ, sample(13, 1));
     tell("killed_at_every_change_with_mezzanine");
 }
 
 #[test]
 fn killed_at_every_change_without() {
-    kills_at_every_change(DIRECT, sample(11, 1));
+    kills_at_every_change(COPIED, sample(11, 1));
     tell("killed_at_every_change_without");
 }
 
 #[test]
 fn power_cut_with_mezzanine() {
-    power_cuts(MEZZ, sample(41, 1));
+    power_cuts(COPIED_MEZZ, sample(41, 1));
     tell("power_cut_with_mezzanine");
 }
 
 #[test]
 fn power_cut_without() {
-    power_cuts(DIRECT, sample(31, 1));
+    power_cuts(COPIED, sample(31, 1));
     tell("power_cut_without");
 }
 
 #[test]
 fn disk_full_with_mezzanine() {
-    full_disks(MEZZ, sample(12, 4));
+    full_disks(MEZZ, FullOf::Bytes, sample(3, 1) as usize);
+    full_disks(MEZZ, FullOf::Files, sample(5, 1) as usize);
     tell("disk_full_with_mezzanine");
 }
 
 #[test]
 fn disk_full_without() {
-    full_disks(DIRECT, sample(12, 4));
+    full_disks(DIRECT, FullOf::Bytes, sample(3, 1) as usize);
+    full_disks(DIRECT, FullOf::Files, sample(5, 1) as usize);
     tell("disk_full_without");
 }
 
 #[test]
 fn commands_killed() {
-    murdered_children(MEZZ, 3, sample(3, 60));
+    murdered_children(MEZZ, 5, sample(2, 40));
+    murdered_children(DIRECT, 6, sample(2, 20));
     tell("commands_killed");
 }
 
 #[test]
 fn commands_that_fail_and_lie() {
-    bad_commands(4, sample(1, 20));
+    bad_commands(7, sample(1, 20));
     tell("commands_that_fail_and_lie");
 }
 
 #[test]
 fn chunks_spoilt_with_mezzanine() {
-    vandalism(MEZZ, 5, sample(2, 40));
+    vandalism(COPIED_MEZZ, 8, sample(2, 40));
     tell("chunks_spoilt_with_mezzanine");
 }
 
 #[test]
 fn chunks_spoilt_without() {
-    vandalism(DIRECT, 6, sample(2, 40));
+    vandalism(COPIED, 9, sample(2, 40));
     tell("chunks_spoilt_without");
 }
 
 #[test]
 fn killed_on_a_bounded_disk() {
-    bounded_disk(7, sample(2, 60));
+    bounded_disk(10, sample(2, 60));
     tell("killed_on_a_bounded_disk");
 }
 
