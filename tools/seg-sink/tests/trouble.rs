@@ -170,7 +170,7 @@ fn spoilt_frames_are_found_by_decoding() {
 
 #[test]
 fn a_frame_at_the_wrong_time_is_found() {
-    let late = "\"settb=1/1000,setpts='PTS+20*eq(N,5)'\" -enc_time_base -1 -fps_mode passthrough";
+    let late = "\"settb=1/1000,setpts='PTS+20*eq(N,5)'\" -enc_time_base 1/1000 -fps_mode passthrough";
     let job = Job::new();
     job.run(&["--final", &FFV1.replace("-c:v", &format!("-vf {late} -c:v"))], &frames(0..20)).failed(
         1,
@@ -256,6 +256,20 @@ fn a_final_command_is_tried_again() {
     assert_eq!(job.film(), frames(0..20));
 }
 
+/// A mezzanine is still there when the segment made of it turns out to be wrong.
+#[test]
+fn a_final_command_that_lies_is_tried_again() {
+    let job = Job::new();
+    let liar = job.script(
+        "liar",
+        "[ -e once ] || { touch once; exec ffmpeg -v error -i $1 -frames:v 9 -c:v ffv1 -g 1 $2; }; \
+         exec ffmpeg -v error -i $1 -c:v ffv1 -g 1 $2",
+    );
+    let run = job.run(&["--mezz", FFV1, "--final", &format!("{liar} {{in}} {{out}}")], &frames(0..20)).ok();
+    assert_eq!(run.event("final_failed").unwrap()["reason"], "has 9 frames, not 10");
+    assert_eq!(job.film(), frames(0..20));
+}
+
 #[test]
 fn and_not_more_often_than_said() {
     let job = Job::new();
@@ -288,6 +302,29 @@ fn a_chunk_changed_behind_our_back_comes_again() {
         run.stderr.contains("000000010.mkv: is not what was proved; frames 10 to 19 are not in it any more")
     );
     assert!(run.stderr.contains("000000020.mkv: is gone; frames 20 to 29 are not in it any more"));
+    assert_eq!(job.film(), input);
+}
+
+/// Upstream was started where `--status` said, which looks at no checksums.
+#[test]
+fn damage_that_only_a_checksum_shows_asks_for_other_frames() {
+    let job = Job::new();
+    let input = frames(0..40);
+    job.run(&["--final", FFV1], &input[..35 * FRAME + 1]);
+    let victim = job.path("job/final/000000010.mkv");
+    let mut bytes = std::fs::read(&victim).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&victim, bytes).unwrap();
+    assert_eq!(job.status()["next_frame"], 30);
+    let run = job.run(&["--final", FFV1, "--resume"], &input[30 * FRAME..]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.ends_with("job: frame 10 has to come now, not 30: start again from there\n"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(job.status()["next_frame"], 10);
+    job.run(&["--final", FFV1, "--resume"], &input[10 * FRAME..]).ok();
     assert_eq!(job.film(), input);
 }
 
