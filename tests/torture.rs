@@ -182,6 +182,7 @@ impl Job {
             "another film: {:?}",
             seen.keys().collect::<Vec<_>>()
         );
+        assert_eq!(self.status()["state"], "done");
     }
 
     /// No process that knows this job's folder is left.

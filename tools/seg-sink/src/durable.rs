@@ -57,6 +57,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     sync_name(path)
 }
 
+/// Opens `path` for adding to it; it is made where it is missing, and then its name lasts.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().append(true).create(true).open(path)?;
+    trace("write", path, None);
+    sync_name(path)?;
+    Ok(file)
+}
+
 /// Adds `bytes` to the end of `path`, which is open as `file`, and waits until they last.
 pub(crate) fn append(path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;

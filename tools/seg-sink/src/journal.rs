@@ -7,7 +7,7 @@
 use crate::{durable, settings::Settings};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
@@ -246,11 +246,10 @@ impl Journal {
 
     /// Opens or begins a journal, and cuts off what is not sound.
     pub(crate) fn open(path: &Path, sound: Sound) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = durable::open(path)?;
         if file.metadata()?.len() > sound.bytes {
             durable::truncate(path, &file, sound.bytes)?;
         }
-        durable::sync_name(path)?;
         Ok(Self { path: path.to_owned(), file, seq: sound.records, is_broken: false })
     }
 

@@ -174,7 +174,7 @@ fn a_frame_at_the_wrong_time_is_found() {
     let job = Job::new();
     job.run(&["--final", &FFV1.replace("-c:v", &format!("-vf {late} -c:v"))], &frames(0..20)).failed(
         1,
-        "seg-sink: segment 0: the final command has frame 5 off its time at 24 frames a second; its frames came \
+        "seg-sink: segment 0: the final command has frame 5 off its time at 24/1 frames a second; its frames came \
          through the pipe and are gone: --resume goes on with frame 0",
     );
 }
@@ -326,6 +326,22 @@ fn damage_that_only_a_checksum_shows_asks_for_other_frames() {
     assert_eq!(job.status()["next_frame"], 10);
     job.run(&["--final", FFV1, "--resume"], &input[10 * FRAME..]).ok();
     assert_eq!(job.film(), input);
+}
+
+/// What a crash leaves at the journal's end is cut off before anything is added.
+#[test]
+fn a_half_written_line_does_no_harm() {
+    let job = Job::new();
+    let input = frames(0..40);
+    job.run(&["--final", FFV1], &input[..35 * FRAME + 1]);
+    let journal = job.path("job/journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, &text[..text.len() - 30]).unwrap();
+    let next = job.status()["next_frame"].as_u64().unwrap() as usize;
+    assert_eq!(next, 20);
+    job.run(&["--final", FFV1, "--resume"], &input[next * FRAME..]).ok();
+    assert_eq!(job.film(), input);
+    assert_eq!(job.status()["state"], "done");
 }
 
 #[test]
