@@ -19,7 +19,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread,
 };
@@ -129,11 +129,13 @@ fn through(args: &Args, input: Input<'_>, output: Output<'_>, engines: Vec<Box<d
     // A rendezvous: the reader gathers the next window while the engines work, and no further.
     let (send, receive) = sync_channel(0);
     let receive = Mutex::new(receive);
+    let (done, spent) = channel();
     let ending = thread::scope(|scope| {
         for engine in engines {
-            scope.spawn(|| work(engine, &receive, &line));
+            let done = done.clone();
+            scope.spawn(|| work(engine, &receive, done, &line));
         }
-        read(args, input, send, &line)
+        read(args, input, send, &spent, &line)
     });
     let state = line.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     state.failure.map_or(ending, Err)?;
@@ -141,7 +143,13 @@ fn through(args: &Args, input: Input<'_>, output: Output<'_>, engines: Vec<Box<d
 }
 
 /// Reads to the end, or until all that is wanted was handed out.
-fn read(args: &Args, mut input: Input<'_>, send: SyncSender<(u64, Window)>, line: &Line<'_>) -> Result<()> {
+fn read(
+    args: &Args,
+    mut input: Input<'_>,
+    send: SyncSender<(u64, Window)>,
+    spent: &Receiver<Window>,
+    line: &Line<'_>,
+) -> Result<()> {
     let format = input.format().clone();
     let emit = args.output.emit();
     let wanted = emit.start..emit.end().unwrap_or(u64::MAX);
@@ -154,17 +162,22 @@ fn read(args: &Args, mut input: Input<'_>, send: SyncSender<(u64, Window)>, line
         sent && line.lock().failure.is_none()
     };
     let mut before: Option<Signature> = None;
-    let mut buffer = Vec::new();
+    let mut spare: Vec<Vec<u8>> = Vec::new();
     let ending = loop {
         if schedule.is_done() {
             return Ok(());
         }
+        // The memory of frames that no window needs any more.
+        for frame in spent.try_iter().flat_map(|window| window.frames) {
+            spare.extend(frame.picture.try_into_mut().ok().map(Vec::from));
+        }
+        let mut buffer = spare.pop().unwrap_or_default();
         match input.read(&mut buffer) {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             Err(e) => break Err(e),
         }
-        let picture = Bytes::from(std::mem::take(&mut buffer));
+        let picture = Bytes::from(buffer);
         let mut cut = false;
         if args.cuts == Switch::On {
             let signature = Signature::of(&picture, format.width, format.height, format.pix_fmt);
@@ -189,8 +202,14 @@ fn read(args: &Args, mut input: Input<'_>, send: SyncSender<(u64, Window)>, line
 }
 
 /// One engine's life: window after window, each written when its turn has come. After a failure it goes on taking
-/// windows, and drops them, so that the reader is never left waiting.
-fn work(mut engine: Box<dyn Engine>, receive: &Mutex<Receiver<(u64, Window)>>, line: &Line<'_>) {
+/// windows, and drops them, so that the reader is never left waiting. Windows that are done go back to the reader: to
+/// give their memory back to the system would take as long as a GPU needs for a frame.
+fn work(
+    mut engine: Box<dyn Engine>,
+    receive: &Mutex<Receiver<(u64, Window)>>,
+    done: Sender<Window>,
+    line: &Line<'_>,
+) {
     loop {
         let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((position, window)) = next else { return };
@@ -217,5 +236,7 @@ fn work(mut engine: Box<dyn Engine>, receive: &Mutex<Receiver<(u64, Window)>>, l
             }
         }
         line.pass_turn(position);
+        // The reader may have ended.
+        let _ = done.send(window);
     }
 }
