@@ -17,6 +17,7 @@ START    = 0#                 first film frame
 FRAMES   =#                   how many; empty: to the film's end
 PART     =#                   I/N: only the I-th of N parts, to be joined; options 4, 5 and recommended
 KEEP     =#                   1: the mezzanines stay
+SAMPLES  = 5#                 how many groups of 48 frames `make plan` tries
 SAMPLE   = 20s#               how much of the film `make report` runs
 
 # The picture.
@@ -45,7 +46,7 @@ PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
 settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
-export settings $(settings) OUT SAMPLE PREFIX DESTDIR BIN
+export settings $(settings) OUT SAMPLES SAMPLE PREFIX DESTDIR BIN
 export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
 # The stages. FIRST, NEXT, END, SEEN and READ are frames of the film: the first that sr-window reads, the first and the end of
