@@ -51,12 +51,14 @@ impl Combs {
     pub fn weave(self, samples: usize, combed: bool) -> Weave {
         let Self { own, bottom_late, top_late } = self;
         let (least, most) = (own.min(bottom_late).min(top_late), own.max(bottom_late).max(top_late));
-        // Motion that combs is at least a fiftieth of a code value on the average sample.
-        if (most - least) * 50 < samples as u64 {
+        // Motion that combs is at least a fiftieth of a code value on the average sample, and stands out from what grain
+        // and fine detail add to all three.
+        if (most - least) * 50 < samples as u64 || (most - least) * 2 < least {
             return Weave::Unclear;
         }
         // Fields of one moment are woven without combs, so that the two other ways lie far off: as far as each other, or,
-        // out of phase, one of them at half the distance. In video the two nearest fields are equally near on both sides.
+        // out of phase, one of them at half the distance. In video the two nearest fields are equally near on both sides,
+        // and those of a frame are among them: else what looks combed is stripes.
         let clear = |best: u64, others: [u64; 2], part: u64| {
             others.iter().all(|&o| o.saturating_sub(best) * part > most - least)
         };
@@ -66,7 +68,7 @@ impl Combs {
             Weave::BottomLate
         } else if clear(top_late, [own, bottom_late], 3) {
             Weave::TopLate
-        } else if combed {
+        } else if combed && own < most {
             Weave::Interlaced
         } else {
             Weave::Unclear
