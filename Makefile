@@ -202,8 +202,8 @@ drift: ## a film of 128 minutes, and how far anything is off at its end
 	scripts/drift
 lint: ## formatting, clippy, shellcheck, manual pages
 	scripts/lint
-bench: build ## each tool beside what it replaces, in one run
-	scripts/bench
+bench: build ## each tool beside what it replaces, in one run, into bench/baselines.md
+	scripts/bench | tee bench/baselines.md
 bench-gpu: build ## the network beside PyTorch on this machine's GPU
 	cargo build --release --package basicvsrpp --examples
 	scripts/bench-gpu

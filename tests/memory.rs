@@ -7,10 +7,10 @@
 use pipelines::{Run, clip, nearest, tool};
 use serde_json::Value;
 use std::{
-    fs::File,
-    os::fd::OwnedFd,
+    io::{self, PipeWriter},
     path::Path,
-    process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 /// Peak resident bytes of a tool on `frames` frames of `bytes` each.
@@ -64,8 +64,11 @@ fn sr_window() {
 }
 
 /// A pipe whose reader takes its time before the first byte.
-fn late() -> File {
-    let reader =
-        Command::new("sh").args(["-c", "sleep 0.5; cat >/dev/null"]).stdin(Stdio::piped()).spawn().unwrap();
-    OwnedFd::from(reader.stdin.unwrap()).into()
+fn late() -> PipeWriter {
+    let (mut reader, writer) = io::pipe().unwrap();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(500));
+        io::copy(&mut reader, &mut io::sink())
+    });
+    writer
 }
