@@ -58,22 +58,18 @@ fn first_gpu() -> std::result::Result<DeviceInfo, String> {
     Err(unfit)
 }
 
-/// What a run computes with.
-pub struct Engines {
-    /// One for each device.
-    pub engines: Vec<Box<dyn Engine>>,
-    /// Enlarged frames that may wait to be written. A GPU gives a window's frames in a burst at the window's end, faster
-    /// than a pipe takes them, and must not wait for the pipe before it begins the next window.
-    pub backlog: usize,
-}
-
 /// Builds one engine for each device that was asked for. Everything that can fail fails here, before the first frame.
-pub fn build(args: &Args, session: &Session, input: &VideoFormat, out_fmt: PixFmt) -> Result<Engines> {
+pub fn build(
+    args: &Args,
+    session: &Session,
+    input: &VideoFormat,
+    out_fmt: PixFmt,
+) -> Result<Vec<Box<dyn Engine>>> {
     let (width, height) = (input.width, input.height);
     if let Some(command) = &args.engine {
         session.setting("engine", command.as_str());
         let child = Child::start(command, args.engine_timeout, input, out_fmt)?;
-        return Ok(Engines { engines: vec![Box::new(child)], backlog: 1 });
+        return Ok(vec![Box::new(child)]);
     }
     let model = model(&args.weights)?;
     session.setting("weights", args.weights.display().to_string());
@@ -121,14 +117,11 @@ pub fn build(args: &Args, session: &Session, input: &VideoFormat, out_fmt: PixFm
             vec![Box::new(CpuEngine::new(&model, &settings).map_err(|e| Error::failed("cpu", e))?)]
         }
     };
-    let backlog = if on_cpu { 1 } else { args.window as usize };
-    let engines = if args.tile.is_some() {
-        let tiled = |engine| Box::new(Tiled::new(engine, &settings, width, height)) as Box<dyn Engine>;
-        engines.into_iter().map(tiled).collect()
-    } else {
-        engines
-    };
-    Ok(Engines { engines, backlog })
+    if args.tile.is_none() {
+        return Ok(engines);
+    }
+    let tiled = |engine| Box::new(Tiled::new(engine, &settings, width, height)) as Box<dyn Engine>;
+    Ok(engines.into_iter().map(tiled).collect())
 }
 
 /// An engine on one GPU and its plan, which is said before the first frame, and refused there if it does not fit. A

@@ -1,14 +1,14 @@
 //! Frames through windows, in order: one thread reads and cuts, one thread for each engine computes and, when it is
 //! its window's turn, writes.
 //!
-//! Nothing is ever held beyond the window being computed by each engine, the one being gathered, and as many enlarged
-//! frames as the engines give faster than they can be written: an engine takes the next window straight from the
-//! reader's hand, and a window's frames leave as they are computed.
+//! Nothing is ever held beyond the window being computed by each engine, the one being gathered, and a window's enlarged
+//! frames that wait to be written: an engine takes the next window straight from the reader's hand, and a window's frames
+//! leave as they are computed.
 
 use crate::{
     args::{Args, Switch},
     cut::Signature,
-    engines::{self, Engines},
+    engines,
     window::{Frame, Schedule, Window},
 };
 use basicvsrpp::{Engine, EngineError};
@@ -43,7 +43,7 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
         }
     }
     settings(args, session, &input);
-    let Engines { engines, backlog } = engines::build(args, session, &format, out_fmt)?;
+    let engines = engines::build(args, session, &format, out_fmt)?;
     let mut enlarged = format.clone();
     let scale = engines.first().map_or(1, |engine| engine.scale());
     enlarged.width *= scale;
@@ -55,7 +55,9 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
         session.expect((args.first_frame + frames).saturating_sub(emit.start));
     }
     let container = args.output.container(input.container(), out_fmt);
-    let output = Output::begin(session, container, &enlarged, backlog)?;
+    // A window's frames come in a burst at its end, faster than what reads them wants them. They may wait: the next window
+    // and whatever reads are then at work side by side.
+    let output = Output::begin(session, container, &enlarged, args.window as usize)?;
     through(args, input, output, engines)
 }
 
