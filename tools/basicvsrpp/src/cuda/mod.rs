@@ -111,8 +111,12 @@ impl CudaEngine {
             let start = Instant::now();
             self.enlarge(frames, 0..frames.len(), &mut |_| Ok(())).map(|()| start.elapsed().as_secs_f64())
         };
-        // The first run loads the kernels. What begins a sequence costs less than what continues it.
-        seconds(&frames[..FEW])?;
+        // The first run loads the kernels, which is nothing beside frames that take seconds, as float32 can.
+        let first = seconds(&frames[..FEW])?;
+        if first > FEW as f64 {
+            return Ok(FEW as f64 / first);
+        }
+        // What begins a sequence costs less than what continues it.
         let few = seconds(&frames[..FEW])?;
         let many = seconds(&frames)?;
         Ok((frames.len() - FEW) as f64 / (many - few).max(1e-6))
