@@ -162,8 +162,8 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	$(begin)
 	. $(HERE)/scripts/samples
 	samples
-	for first in "$${STARTS[@]}"; do
-	    sample $$first
+	for i in "$${!STARTS[@]}"; do
+	    sample $$i
 	    stage prepare    '$(decode) | $(prepare) >prepared'
 	    stage pre-422    '$(call prores,$$PREPARED,$(standard)) pre-422.mov <prepared'
 	    stage pre-lt     '$(call prores,$$PREPARED,$(lt)) pre-lt.mov <prepared'
@@ -173,8 +173,13 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	    stage read-mezz  '$(call read-yuv,mezz-422.mov) >/dev/null'
 	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >retimed'
 	    stage final      '$(ffmpeg) -i - $(encode) final.mkv <retimed'
+	    stage prove      '$(ffmpeg) -i final.mkv -map 0:v:0 -f framehash -hash murmur3 - >/dev/null'
 	    stage read-pre   '$(call read-rgb,pre-422.mov) >prepared'
 	    stage final-pre  '$(enlarge) <prepared | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(ffmpeg) -i - $(encode) final-pre.mkv'
+	done
+	for LENGTH in "$${LENGTHS[@]}"; do
+	    $(ffmpeg) -stream_loop -1 -i final.mkv -c copy -frames:v $$LENGTH repeated.mkv
+	    stage mux        '$(HERE)/scripts/mux-final --audio $(AUDIO) --start $(START) "$$SRC" repeated.mkv muxed.mkv'
 	done
 	predict
 report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report

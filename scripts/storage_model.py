@@ -1,6 +1,7 @@
-"""What the options keep on the disk: the arithmetic that `make plan` does beforehand and `make report` afterwards.
+"""What the options keep on the disk, and how long they take: the arithmetic that `make plan` does beforehand and `make
+report` afterwards.
 
-Sizes are bytes, speeds are seconds a frame.
+Sizes are bytes, times seconds, a pace is seconds a frame.
 """
 
 import re
@@ -27,9 +28,9 @@ OPTIONS = {
     "option1": Option(("prepare pre-lt", "read-pre enlarge mezz-422", ENCODE), "pre-lt", "mezz-422"),
     "option2": Option(("prepare enlarge mezz-422", ENCODE), None, "mezz-422"),
     "option3": Option(("prepare enlarge mezz-intra", ENCODE), None, "mezz-intra", alias="tight"),
-    "option4": Option(("prepare enlarge retime final",), segmented=True, alias="direct"),
-    "option5": Option(("prepare enlarge mezz-422", ENCODE), None, "mezz-422", True),
-    "recommended": Option(("prepare pre-lt", "read-pre enlarge mezz-422", ENCODE), "pre-lt", "mezz-422", True),
+    "option4": Option(("prepare enlarge retime final prove", "prove"), segmented=True, alias="direct"),
+    "option5": Option(("prepare enlarge mezz-422", f"{ENCODE} prove", "prove"), None, "mezz-422", True),
+    "recommended": Option(("prepare pre-lt", "read-pre enlarge mezz-422", f"{ENCODE} prove", "prove"), "pre-lt", "mezz-422", True),
 }
 
 
@@ -45,29 +46,50 @@ class Rates:
 
 @dataclass(frozen=True)
 class Segments:
-    """As seg-sink is told: frames in one, and how many are encoded at once."""
+    """As seg-sink is told: frames in one, and how many are encoded at once. And how long it takes to encode a mezzanine's
+    frame, in the time that writing one takes: the longer, the more mezzanines pile up, until seg-sink lets the network
+    wait."""
 
     frames: int
     jobs: int
+    lag: float = 1e6
+
+
+def in_segments(frames, rates, segments):
+    """The most bytes of mezzanines, and of these and the film, while seg-sink makes one of the others.
+
+    It deletes a mezzanine when the segment made of it is whole, so that right before is when most is there. It lets one
+    more be made than are encoded at once. Time is counted in frames written.
+    """
+    jobs, ends = segments.jobs, [*range(segments.frames, frames, segments.frames), frames]
+    starts = [0, *ends[:-1]]
+    written, done = [], []
+    for i, (start, end) in enumerate(zip(starts, ends)):
+        begin = max(written[-1] if i else 0, done[i - jobs - 1] if i > jobs else 0)
+        written.append(begin + end - start)
+        done.append(max(written[i], done[i - jobs] if i >= jobs else 0) + (end - start) * segments.lag)
+    mezz = peak = 0
+    for i, now in enumerate(done):
+        # How far the writing has come by then.
+        by_now = [min(ends[k], ends[k] - written[k] + now) for k in range(i, min(i + jobs + 1, len(ends)))]
+        there = max(end for k, end in enumerate(by_now, i) if end > starts[k]) - starts[i]
+        mezz = max(mezz, rates.mezz * there)
+        peak = max(peak, rates.mezz * there + rates.video * ends[i])
+    return mezz, peak
 
 
 def on_disk(option, frames, rates, segments, context=0):
     """The peak and the largest that each kind of file gets, for `frames` frames of an option.
 
-    Three moments can be the worst: the end of the encode, when all mezzanines are still there; the joining of segments,
-    when they and the joined pictures are; the muxing, when the pictures, the sound and the film made of both are. A
-    pre-mezzanine begins `context` frames early, with what the first window looks at.
-
-    seg-sink lets one segment more be made than are encoded at once. The network gives a window's frames in a burst, so
-    that all of them can be there; at the very end, the last ones are, beside nearly all of the film.
+    Three moments can be the worst: the encode, when mezzanines and film are there; the joining of segments, when they and
+    the joined pictures are; the muxing, when the pictures, the sound and the film made of both are. A pre-mezzanine begins
+    `context` frames early, with what the first window looks at.
     """
     pre, video, sound = rates.pre * (frames + context), rates.video * frames, rates.sound * frames
     mezz = rates.mezz * frames
     encode = mezz + video
     if option.segmented:
-        behind = min(segments.jobs * segments.frames, frames)
-        mezz = rates.mezz * min(behind + segments.frames, frames)
-        encode = max(mezz + rates.video * (frames - behind), rates.mezz * behind + video)
+        mezz, encode = in_segments(frames, rates, segments)
     join = pre + 2 * video if option.segmented else 0
     return dict(peak=max(pre + encode, join, 2 * (video + sound)), pre=pre, mezz=mezz, final=video + sound)
 

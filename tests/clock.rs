@@ -283,7 +283,7 @@ fn refusals() {
     let missing = folder.path().join("none.mkv");
     mux("pitch-kept", &missing, video, &out)
         .failed(1, &format!("mux-final: {}: no such file", missing.display()));
-    let usage = "mux-final: usage: mux-final [--audio pitch-kept|pitch-lowered] [--start N] SRC VIDEO OUT";
+    let usage = "mux-final: usage: mux-final [--audio pitch-kept|pitch-lowered] [--start N] [--work DIR] SRC VIDEO OUT";
     script("mux-final").arg(source).arg(video).run().failed(2, usage);
     hevc("long.mkv", "51", folder.path());
     let long = folder.path().join("long.mkv");
@@ -368,7 +368,7 @@ fn verify_film_finds_what_is_wrong() {
         "ffmpeg -v error -y -i good.mkv -map 0:v -pix_fmt yuv420p -c:v libx264 -r 25 tags.mkv",
     );
     assert!(
-        tags.contains("video: codec_name is h264, not hevc")
+        tags.contains("video: codec_name is h264, neither hevc nor av1")
             && tags.contains("r_frame_rate is 25/1, not 24/1"),
         "{tags}"
     );

@@ -172,6 +172,7 @@ fn option4_ends_with_av1_where_svtav1_is_asked_for() {
     let (folder, source) = (clip::folder(), clip::second());
     option("option4", source, folder.path(), &[("ENCODER", "svtav1"), ("PRESET", "12")]).run().ok();
     is_right_in("av1", &folder.path().join("option4/film.mkv"), source, FRAMES);
+    make("verify", &[("OUT", folder.path().to_str().unwrap())]).run().ok();
 }
 
 #[test]
@@ -358,6 +359,38 @@ fn the_plan_is_what_the_options_then_take() {
             let off = planned["expected"].as_f64().unwrap() / found.as_f64().unwrap() - 1.0;
             assert!(off.abs() < 0.1, "{name}: {planned} planned, {found} found");
         }
+    }
+
+    // What was made of the same frames with the same settings is known from then on.
+    option("plan", source, folder.path(), &large).run().ok();
+    let plan = json("plan/plan.json");
+    let known: Vec<_> = plan["earlier"].as_array().unwrap().iter().map(|run| &run["option"]).collect();
+    assert_eq!(known, ["option0", "option4", "option5"]);
+    let found = json("option0/report.json");
+    assert_eq!(plan["options"][0]["files_bytes"]["pre"]["expected"], found["files_bytes"]["pre"]);
+    assert_eq!(plan["options"][0]["files_bytes"]["mezz"]["expected"], found["files_bytes"]["mezz"]);
+    let richer = [&large[..2], &[("CRF", "12")]].concat();
+    option("plan", source, folder.path(), &richer).run().ok();
+    assert_eq!(json("plan/plan.json")["earlier"], Value::Array(vec![]));
+}
+
+#[test]
+fn the_report_is_one_page_that_needs_nothing_else() {
+    let (folder, source) = (clip::folder(), clip::second());
+    option("report", source, folder.path(), &[("MEZZ", "x265"), ("SAMPLE", "1s")]).run().ok();
+    let page = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
+    assert_eq!(page.matches("<svg").count(), 7);
+    for outside in ["http", "src=", "href=", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // The pictures are not the note's, so its claims are beside the figures but not judged.
+    assert!(page.contains("The network's pictures are 256x256 here, not 4096x1728"));
+    assert_eq!(page.matches(">holds<").count(), 0);
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("report/report.json")).unwrap()).unwrap();
+    for run in report["options"].as_array().unwrap() {
+        assert_eq!((&run["status"], &run["frames"]), (&"ok".into(), &FRAMES.into()));
+        assert!(run["peak_bytes"].as_u64() >= run["final_bytes"].as_u64());
     }
 }
 
