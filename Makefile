@@ -23,6 +23,7 @@ SAMPLE   = 20s#               how much of the film `make report` runs
 # The picture.
 SCALE    = sar#               square pixels by the film's own aspect, or WxH
 CROP     = none#              W:H:X:Y in the scaled picture; auto: what `deint-crop --analyze` finds
+FIELD_PHASE = off#            every frame is deinterlaced; auto: only where its fields are of two film frames
 WINDOW   = 96#                frames that sr-window emits per window
 OVERLAP  = 8#                 and those on either side that it computes and throws away
 DEVICE   = auto#              auto, cpu, cuda, cuda:0,1
@@ -45,7 +46,8 @@ JOBS     = 1#                 segments encoded at once
 PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
-settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
+settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP FIELD_PHASE WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF \
+            TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
 export settings $(settings) OUT SAMPLES SAMPLE PREFIX DESTDIR BIN
 export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
@@ -54,7 +56,8 @@ export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 # last three not the same. PREPARED and ENLARGED are picture sizes. `begin` finds them all.
 ffmpeg   = ffmpeg -hide_banner -loglevel error -nostdin -y
 decode   = $(ffmpeg) $$SEEK -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
-prepare  = deint-crop --scale $(SCALE) --crop $$CROP --start $$FIRST $$CONTEXT --expect-frames $$READ $(call report,deint-crop)
+prepare  = deint-crop --field-phase $(FIELD_PHASE) --scale $(SCALE) --crop $$CROP --start $$FIRST $$CONTEXT \
+             --expect-frames $$READ $(call report,deint-crop)
 enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT $$EMIT \
              --expect-frames $$((SEEN - FIRST)) $(call report,sr-window)
 network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $(WINDOW) --overlap $(OVERLAP)

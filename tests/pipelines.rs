@@ -228,8 +228,8 @@ fn a_killed_run_is_resumed_to_the_same_film() {
 fn parts_of_a_film_are_joined_to_the_same_film() {
     let (folder, source) = (clip::folder(), clip::second());
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    // Neither the segments nor the parts end where windows do.
-    let variables = [network()[0], network()[1], ("SEGMENT", "7f")];
+    // Neither the segments nor the parts end where windows do, and what is done to a frame depends on those before it.
+    let variables = [network()[0], network()[1], ("SEGMENT", "7f"), ("FIELD_PHASE", "auto")];
     option("option4", source, &whole, &variables).run().ok();
     for part in ["2/2", "1/2"] {
         let mut variables = variables.to_vec();
