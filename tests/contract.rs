@@ -2,10 +2,19 @@
 //! reports. Each test is one promise, made by every tool that can make it.
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use pipelines::{Ended, Run, TOOLS, clip, nearest, tool};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use pipelines::{Ended, Run, TOOLS, clip, nearest, shell, tool};
 use serde_json::Value;
-use std::{fs::File, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{
+    fs::File,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt, symlink},
+    },
+    path::Path,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 /// A tool that turns frames into frames, with the flags that let it take the smallest frames it can.
@@ -159,8 +168,7 @@ fn what_is_not_there_is_missed_before_the_first_frame() {
     for filter in filters() {
         let ended = filter.run("--report /no/such/report.json").input(clip::raw(1, filter.frame)).run();
         let why = "/no/such/report.json: cannot write the report: No such file or directory";
-        assert_eq!(ended.code, 1);
-        assert!(ended.stderr.starts_with(&format!("{}: {why}", filter.name)), "{}", ended.stderr);
+        ended.failed(1, &format!("{}: {why}", filter.name));
         assert!(ended.stdout.is_empty());
     }
     let folder = clip::folder();
@@ -238,6 +246,43 @@ fn a_report_counts_what_went_through() {
         assert_eq!((&torn["frames_in"], &torn["frames_out"]), (&2.into(), &2.into()), "{}", filter.name);
         let left = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 1, "nothing but the report is left behind");
+    }
+}
+
+#[test]
+fn a_report_goes_where_any_file_would() {
+    for filter in filters() {
+        let folder = clip::folder();
+        let run = |umask, report: &str| {
+            let tool = format!("{} {} --report {report}", filter.name, filter.args);
+            let run = shell(&format!("umask {umask}; {tool}")).within(folder.path());
+            run.input(clip::raw(1, filter.frame)).run().ok();
+        };
+        let path = |name| folder.path().join(name);
+        let mode = |name| path(name).symlink_metadata().unwrap().mode() & 0o777;
+        for (umask, left) in [("022", 0o644), ("007", 0o660)] {
+            run(umask, "report.json");
+            assert_eq!(mode("report.json"), left, "{}", filter.name);
+        }
+        // A link is followed, whether or not there is a file at its end.
+        std::fs::create_dir(path("far")).unwrap();
+        symlink("far/away.json", path("near.json")).unwrap();
+        symlink("near.json", path("link.json")).unwrap();
+        for _ in 0..2 {
+            run("022", "link.json");
+            assert!(path("near.json").is_symlink() && path("link.json").is_symlink());
+            assert_eq!(std::fs::read_dir(path("far")).unwrap().count(), 1);
+            assert!(std::fs::read_to_string(path("far/away.json")).unwrap().ends_with("}\n"));
+            std::fs::write(path("far/away.json"), "before").unwrap();
+        }
+        // A pipe stays one, and its reader gets the report whole.
+        mkfifo(&path("pipe"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let pipe = path("pipe");
+        let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap());
+        run("022", "pipe");
+        assert!(path("pipe").metadata().unwrap().file_type().is_fifo(), "{}", filter.name);
+        let piped: Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
+        assert_eq!(piped["frames_out"], 1);
     }
 }
 

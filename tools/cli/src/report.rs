@@ -1,23 +1,65 @@
 //! The one JSON object at the end of a run, written whole or not at all.
 
 use crate::{Error, Result, progress::round, reason, session::Session};
+use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value, json};
-use std::{io::Write, path::Path, time::Instant};
-use tempfile::NamedTempFile;
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Write},
+    iter::successors,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use tempfile::{Builder, NamedTempFile};
 
-/// A new file beside `path`, so that the rename stays within one file system.
-fn beside(path: &Path) -> Result<NamedTempFile> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(folder)
-        .map_err(|e| Error::failed(path.display(), format!("cannot write the report: {}", reason(&e))))
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file that `path` is a link to, which need not be there; without links `path` itself.
+fn followed(path: &Path) -> PathBuf {
+    let next = |link: &PathBuf| Some(folder_of(link).join(link.read_link().ok()?));
+    // The kernel follows as many.
+    successors(Some(path.to_owned()), next).take(41).last().unwrap_or_default()
+}
+
+/// A new file, and the one whose place it is to take; both in one folder, so that a rename can do it. `None` where a
+/// device or a pipe is: it takes the report as it comes.
+fn replacement(path: &Path) -> io::Result<Option<(NamedTempFile<File>, PathBuf)>> {
+    match path.metadata() {
+        Ok(there) if there.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => return Ok(None),
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let path = followed(path);
+    // Made as any file is: the umask says who may read it, and an error is the system's alone.
+    let file = Builder::new().make_in(folder_of(&path), |name| File::create_new(name))?;
+    Ok(Some((file, path)))
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::failed(path.display(), format!("cannot write the report: {}", reason(error)))
 }
 
 /// Can a report be written there? Asked before the first frame.
 pub(crate) fn probe(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::failed(path.display(), "cannot write the report: is a directory"));
-    }
-    beside(path).map(drop)
+    let found = replacement(path).and_then(|file| match file {
+        Some(_) => Ok(()),
+        // To open a pipe and close it again would tell its reader that this was all.
+        None => Ok(access(path, AccessFlags::W_OK)?),
+    });
+    found.map_err(|e| failed(path, &e))
+}
+
+fn put(path: &Path, report: &[u8]) -> io::Result<()> {
+    let Some((mut file, path)) = replacement(path)? else {
+        return File::options().write(true).open(path)?.write_all(report);
+    };
+    file.as_file_mut().write_all(report)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Largest resident size of this process so far in bytes, from the kernel's high-water mark; 0 where there is none.
@@ -51,12 +93,7 @@ pub(crate) fn write(path: &Path, session: &Session, started: Instant, ending: En
     if let (Some(all), Value::Object(more)) = (report.as_object_mut(), session.facts_value()) {
         all.extend::<Map<_, _>>(more);
     }
-    let mut file = beside(path)?;
-    let failed =
-        |e: &std::io::Error| Error::failed(path.display(), format!("cannot write the report: {}", reason(e)));
-    writeln!(file, "{report}").and_then(|()| file.as_file().sync_all()).map_err(|e| failed(&e))?;
-    file.persist(path).map_err(|e| failed(&e.error))?;
-    Ok(())
+    put(path, format!("{report}\n").as_bytes()).map_err(|e| failed(path, &e))
 }
 
 /// How the run ended, in the report's words.

@@ -239,7 +239,11 @@ fn die_of_sigpipe() -> ExitCode {
 fn process<T: Tool>(tool: T, args: &RunArgs) -> u8 {
     let started = Instant::now();
     let session = Arc::new(Session { quiet: args.quiet, verbose: args.verbose, ..Session::new(T::NAME) });
-    let result = args.report.as_deref().map_or(Ok(()), report::probe).and_then(|()| {
+    if let Some(Err(e)) = args.report.as_deref().map(report::probe) {
+        say(T::NAME, &e.to_string());
+        return e.exit_code();
+    }
+    let run = || {
         if !T::HANDLES_SIGNALS {
             die_by_signal_with_a_report(Arc::clone(&session), args.clone(), started)?;
         }
@@ -248,7 +252,8 @@ fn process<T: Tool>(tool: T, args: &RunArgs) -> u8 {
         ticker.stop();
         // The hook has spoken; the report says it again.
         result.unwrap_or_else(|_| Err(Error::failed("bug", "see standard error")))
-    });
+    };
+    let result = run();
     let (mut code, status, error) = match &result {
         Ok(()) => (0, "ok", None),
         Err(e) => {
