@@ -8,6 +8,7 @@ use pipelines::{Ended, Run, TOOLS, clip, nearest, shell, tool};
 use serde_json::Value;
 use std::{
     fs::File,
+    io::Write,
     os::{
         fd::OwnedFd,
         unix::fs::{FileTypeExt, MetadataExt, symlink},
@@ -211,8 +212,10 @@ fn a_signal_ends_the_tool_by_that_signal_with_a_report() {
             let folder = clip::folder();
             // Standard input stays open and empty, so the tool waits until the signal comes.
             let (reader, _writer) = std::io::pipe().unwrap();
-            let waiting =
-                filter.run("--report report.json").within(folder.path()).stdin(OwnedFd::from(reader)).start();
+            let tool = format!("{} {} --report report.json", filter.name, filter.args);
+            // Whatever these tests themselves were started to ignore.
+            let run = shell(&format!("exec env --default-signal {tool}")).within(folder.path());
+            let waiting = run.stdin(OwnedFd::from(reader)).start();
             std::thread::sleep(Duration::from_millis(300));
             kill(Pid::from_raw(waiting.id() as i32), signal).unwrap();
             waiting.wait().failed(128 + signal as i32, "");
@@ -220,6 +223,20 @@ fn a_signal_ends_the_tool_by_that_signal_with_a_report() {
             assert_eq!(report["status"], "signal", "{}", filter.name);
             assert_eq!(report["exit_code"], 128 + signal as i32);
         }
+    }
+}
+
+#[test]
+fn a_signal_that_is_ignored_when_the_tool_starts_stays_ignored() {
+    for filter in filters() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let run = shell(&format!("exec env --ignore-signal=HUP {} {}", filter.name, filter.args));
+        let waiting = run.stdin(OwnedFd::from(reader)).start();
+        std::thread::sleep(Duration::from_millis(300));
+        kill(Pid::from_raw(waiting.id() as i32), Signal::SIGHUP).unwrap();
+        writer.write_all(&clip::raw(1, filter.frame)).unwrap();
+        drop(writer);
+        assert_eq!(waiting.wait().ok().stdout.len(), filter.enlarged, "{}", filter.name);
     }
 }
 

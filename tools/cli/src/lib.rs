@@ -5,11 +5,13 @@
 //!
 //! * usage errors are one line and exit 2; failures `tool: object: reason` and exit 1; torn input exits 3;
 //! * a broken output pipe ends the process by SIGPIPE, without a word;
-//! * SIGINT, SIGTERM and SIGHUP end it by that signal, after the report was written;
+//! * SIGINT, SIGTERM and SIGHUP end it by that signal, after the report was written, unless it was started to ignore
+//!   them;
 //! * progress and messages go to standard error, the report to the file that `--report` names.
 
 mod args;
 mod error;
+mod kernel;
 mod progress;
 mod report;
 mod session;
@@ -17,5 +19,6 @@ mod streams;
 
 pub use args::{ColorArgs, Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, parse_bytes, parse_rate};
 pub use error::{Error, Result, reason};
+pub use kernel::ending_signals;
 pub use session::{Session, Tool, main};
 pub use streams::{Input, Output};

@@ -1,6 +1,6 @@
 //! The one JSON object at the end of a run, written whole or not at all.
 
-use crate::{Error, Result, progress::round, reason, session::Session};
+use crate::{Error, Result, kernel, progress::round, reason, session::Session};
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value, json};
 use std::{
@@ -66,9 +66,9 @@ fn put(path: &Path, report: &[u8]) -> io::Result<()> {
 ///
 /// `getrusage` would not do: its maximum survives `exec` and so may be the parent's.
 fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+    kernel::status("VmHWM")
+        .and_then(|l| l.strip_suffix(" kB")?.parse::<u64>().ok())
+        .map_or(0, |kib| kib << 10)
 }
 
 /// Writes the report of a run that ended with `status`.

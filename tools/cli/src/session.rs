@@ -3,17 +3,14 @@
 use crate::{
     Error, Result, RunArgs,
     error::Kind,
+    kernel,
     progress::Progress,
     report::{self, Ending},
 };
 use clap::{CommandFactory, Parser};
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use serde_json::{Map, Value};
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-    low_level::emulate_default_handler,
-};
+use signal_hook::low_level::emulate_default_handler;
 use std::{
     io::Write,
     panic,
@@ -275,8 +272,7 @@ fn process<T: Tool>(tool: T, args: &RunArgs) -> u8 {
 
 /// A filter has nothing to save: on a signal its report is written and it dies of the signal, as the shell expects.
 fn die_by_signal_with_a_report(session: Arc<Session>, args: RunArgs, started: Instant) -> Result<()> {
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Error::failed("signals", crate::reason(&e)))?;
+    let mut signals = kernel::ending_signals().map_err(|e| Error::failed("signals", crate::reason(&e)))?;
     thread::spawn(move || {
         if let Some(number) = signals.forever().next() {
             if let Some(path) = &args.report {

@@ -1,11 +1,8 @@
 //! How a run is told to stop: by signals, by a failure in one of its threads.
 
-use cli::Error;
+use cli::{Error, ending_signals};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-};
+use signal_hook::consts::SIGINT;
 use std::{
     io::{self, PipeReader, PipeWriter},
     os::fd::{AsFd, BorrowedFd},
@@ -41,7 +38,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Takes over SIGINT, SIGTERM and SIGHUP.
+    /// Takes over the signals that ask for an end.
     pub(crate) fn new() -> io::Result<Arc<Self>> {
         let (wake, waker) = io::pipe()?;
         let control = Arc::new(Self {
@@ -50,7 +47,7 @@ impl Control {
             wake,
             waker: Mutex::new(Some(waker)),
         });
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = ending_signals()?;
         let shared = Arc::clone(&control);
         thread::spawn(move || {
             for signal in signals.forever() {

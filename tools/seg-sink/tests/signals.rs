@@ -14,9 +14,16 @@ use std::{
     time::Duration,
 };
 
-/// A run whose input stays open.
+/// A run whose input stays open, and which heeds every signal, whatever the tests themselves were started to ignore.
 fn open(job: &Job, flags: &[&str], input: &[u8]) -> (Child, ChildStdin) {
-    let mut command = job.command(flags);
+    open_with("--default-signal", job, flags, input)
+}
+
+/// The same, with what `env` is to do about signals.
+fn open_with(signals: &str, job: &Job, flags: &[&str], input: &[u8]) -> (Child, ChildStdin) {
+    let tool = job.command(flags);
+    let mut command = Command::new("env");
+    command.current_dir(job.path("")).arg(signals).arg(tool.get_program()).args(tool.get_args());
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
@@ -91,6 +98,20 @@ fn termination_stops_cleanly() {
     job::ended(child).failed(143, "seg-sink: SIGTERM: stopped; --resume goes on with frame 23");
     drop(pipe);
     job.run(&[&MEZZ[..], &["--resume"]].concat(), &input[23 * FRAME..]).ok();
+    assert_eq!(job.film(), input);
+}
+
+#[test]
+fn what_it_was_started_to_ignore_does_not_stop_it() {
+    let job = Job::new();
+    let input = frames(0..40);
+    let (child, mut pipe) = open_with("--ignore-signal=HUP", &job, &MEZZ, &input[..23 * FRAME]);
+    until(|| job.path("job/mezz/000000020.part.mkv").exists());
+    signal(&child, Signal::SIGHUP);
+    thread::sleep(Duration::from_millis(100));
+    pipe.write_all(&input[23 * FRAME..]).unwrap();
+    drop(pipe);
+    job::ended(child).ok();
     assert_eq!(job.film(), input);
 }
 
