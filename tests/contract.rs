@@ -161,6 +161,31 @@ fn wrong_words_are_usage_errors_of_one_line() {
 }
 
 #[test]
+fn a_frame_that_no_memory_holds_is_refused() {
+    let too_large =
+        |shape: &str, bytes: u64| format!("a frame of {shape} has {bytes} bytes; 2147483647 are the most");
+    for name in ["deint-crop", "sr-window", "retime25to24"] {
+        let ended = tool(name, "-s 65536x65536 -p rgb48le").input([0; 100]).run();
+        ended.failed(2, &format!("{name}: <stdin>: {}", too_large("65536x65536 rgb48le", 6 << 32)));
+        let ended = tool(name, "").input("YUV4MPEG2 W65536 H65535 F25:1 Ip C420p10\n").run();
+        let shape = "65536x65535 yuv420p10le";
+        ended.failed(1, &format!("{name}: <stdin>: {}", too_large(shape, 2 * 65536 * (65535 + 32768))));
+    }
+    for (name, more, shape, bytes) in [
+        ("deint-crop", "--scale 65536x65536", "65536x65536 rgb48le", 6 << 32),
+        ("retime25to24", "--height 65536 -f y4m", "65536x65536 yuv420p10le", 3 << 32),
+    ] {
+        let ended = tool(name, &format!("-s 8x8 -p yuv420p {more}")).input([0; 96]).run();
+        ended.failed(2, &format!("{name}: <stdout>: {}", too_large(shape, bytes)));
+        assert!(ended.stdout.is_empty());
+    }
+    let engine = nearest();
+    let ended = tool("sr-window", &format!("-s 8192x8192 -p rgb24 --engine {engine}")).run();
+    let why = too_large("32768x32768 rgb24", 3 << 30);
+    ended.failed(2, &format!("sr-window: <stdout>: {why}"));
+}
+
+#[test]
 fn what_is_not_there_is_missed_before_the_first_frame() {
     let frames = clip::raw(1, 64 * 64 * 3);
     let ended =

@@ -289,6 +289,7 @@ impl DeintCrop {
         }
         written.color_range = Some(if pix_fmt.is_rgb() { ColorRange::Full } else { target.range });
         written.chroma_location = Some(target.chroma_location);
+        let written = written.bounded().map_err(|e| Error::usage("<stdout>", e))?;
         Ok(Shape { source, target, written })
     }
 

@@ -176,6 +176,10 @@ impl FromStr for Matrix {
     }
 }
 
+/// ffmpeg counts a frame's bytes in an `int`: what has more comes of a mistyped size or a broken header, and would only
+/// exhaust the memory.
+const MAX_FRAME_BYTES: usize = i32::MAX as usize;
+
 /// What a stream is. Raw video says none of it; there the flags do, and what they leave open is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoFormat {
@@ -218,6 +222,18 @@ impl VideoFormat {
     /// Bytes of one frame, without framing.
     pub fn frame_bytes(&self) -> usize {
         self.pix_fmt.frame_bytes(self.width, self.height)
+    }
+
+    /// Itself, where a frame of it is of a size that can be held.
+    pub fn bounded(self) -> Result<Self, String> {
+        let bytes = self.frame_bytes();
+        if bytes <= MAX_FRAME_BYTES {
+            return Ok(self);
+        }
+        let Self { width, height, pix_fmt, .. } = self;
+        Err(format!(
+            "a frame of {width}x{height} {pix_fmt} has {bytes} bytes; {MAX_FRAME_BYTES} are the most"
+        ))
     }
 
     /// Byte range of plane `plane` within a frame.

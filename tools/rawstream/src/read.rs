@@ -51,7 +51,7 @@ impl<R: Read> FrameReader<R> {
     /// Looks at the first bytes and settles the format.
     ///
     /// Errors: raw video without a size and pixel format, or a flag that contradicts the header ([`Error::Usage`]); a
-    /// header that is torn or unreadable.
+    /// header that is torn or unreadable; frames that are too large to be held.
     pub fn open(mut input: R, told: &Told) -> Result<Self, Error> {
         let mut first = Vec::with_capacity(y4m::MAGIC.len());
         input.by_ref().take(y4m::MAGIC.len() as u64).read_to_end(&mut first)?;
@@ -68,7 +68,9 @@ impl<R: Read> FrameReader<R> {
                 bytes,
             };
             let rest = reader.line("the YUV4MPEG2 header")?;
-            reader.format = y4m::parse_header(&format!("YUV4MPEG2{rest}")).map_err(Error::Header)?;
+            reader.format = y4m::parse_header(&format!("YUV4MPEG2{rest}"))
+                .and_then(VideoFormat::bounded)
+                .map_err(Error::Header)?;
             reader.check(told)?;
             return Ok(reader);
         }
@@ -84,7 +86,7 @@ impl<R: Read> FrameReader<R> {
                 ),
             });
         };
-        let mut format = VideoFormat::new(width, height, pix_fmt);
+        let mut format = VideoFormat::new(width, height, pix_fmt).bounded().map_err(Error::Usage)?;
         format.rate = told.rate;
         Ok(Self {
             input,

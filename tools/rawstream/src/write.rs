@@ -15,11 +15,14 @@ pub struct FrameWriter<W> {
 impl<W: Write> FrameWriter<W> {
     /// Begins a stream; a YUV4MPEG2 header is written at once.
     ///
-    /// Errors: a format that YUV4MPEG2 cannot carry ([`io::ErrorKind::InvalidInput`]), and what the system says.
+    /// Errors: a format that YUV4MPEG2 cannot carry or whose frames are too large to be held
+    /// ([`io::ErrorKind::InvalidInput`]), and what the system says.
     pub fn new(output: W, container: Container, format: &VideoFormat) -> io::Result<Self> {
+        let invalid = |e| io::Error::new(io::ErrorKind::InvalidInput, e);
+        format.clone().bounded().map_err(invalid)?;
         let mut writer = Self { output, container, frame_bytes: format.frame_bytes(), frames: 0, bytes: 0 };
         if container == Container::Y4m {
-            let header = y4m::header(format).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+            let header = y4m::header(format).map_err(invalid)?;
             writer.put(header.as_bytes())?;
         }
         Ok(writer)

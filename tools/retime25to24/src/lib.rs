@@ -74,7 +74,7 @@ impl Tool for Retime25To24 {
             return Err(Error::usage("--from", format!("{from}: the input has {rate} frames a second")));
         }
         let (source, target) = self.pictures(&format)?;
-        let written = written(&format, &target, to);
+        let written = written(&format, &target, to).bounded().map_err(|e| Error::usage("<stdout>", e))?;
         let container = self.output.container(input.container(), target.pix_fmt);
         let threads = self.threads.count();
         let pool = rayon::ThreadPoolBuilder::new()
