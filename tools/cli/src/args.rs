@@ -187,7 +187,7 @@ impl std::fmt::Display for Size {
 
 /// A rate above zero, exact: `25`, `24000/1001`, or `23.976` with a note.
 pub fn parse_rate(text: &str) -> std::result::Result<Spoken, String> {
-    let spoken = Rational::parse(text).map_err(|e| e.to_string())?;
+    let spoken = Rational::parse_rate(text).map_err(|e| e.to_string())?;
     if spoken.value.is_positive() { Ok(spoken) } else { Err("a rate is above zero".into()) }
 }
 
@@ -221,9 +221,14 @@ mod tests {
 
     #[test]
     fn bytes() {
-        for (text, bytes) in
-            [("30GB", 30_000_000_000), ("28GiB", 28 << 30), ("512M", 512_000_000), ("1.5KiB", 1536), ("7", 7)]
-        {
+        for (text, bytes) in [
+            ("30GB", 30_000_000_000),
+            ("28GiB", 28 << 30),
+            ("512M", 512_000_000),
+            ("1.5KiB", 1536),
+            ("7", 7),
+            ("29.97GB", 29_970_000_000),
+        ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
         for text in ["", "GB", "12XB", "-3GB", "1.2.3M"] {

@@ -52,6 +52,16 @@ fn times_are_exact() {
     assert_eq!(map["format"]["duration"], "8000/1", "the pictures', not the container's");
 }
 
+/// 23.976 seconds are no NTSC rate.
+#[test]
+fn a_time_is_not_taken_for_a_rate() {
+    let tags = json!({ "DURATION": "00:00:23.976000000" });
+    let audio = json!({ "index": 0, "codec_type": "audio", "sample_rate": "48000", "tags": tags });
+    let map = map("--map", &json!({ "streams": [audio], "format": { "duration": "29.97" } }));
+    assert_eq!(map["streams"][0]["duration_in"], "2997/125");
+    assert_eq!(map["format"]["duration_in"], "2997/100");
+}
+
 #[test]
 fn an_excerpt_has_its_own_zero() {
     let chapter = |id, start: &str, end: &str| json!({ "id": id, "start_time": start, "end_time": end });

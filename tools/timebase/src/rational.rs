@@ -102,43 +102,42 @@ impl Rational {
         format!("{}/{}", self.num, self.den)
     }
 
-    /// Reads `25`, `24000/1001`, `24000:1001` or `29.97`.
-    ///
-    /// A bare decimal that is the rounded name of an NTSC rate (23.976, 23.98, 29.97, 47.952, 59.94, 119.88) is
-    /// taken as the exact rate, and the note says so; any other decimal is taken as it stands.
-    pub fn parse(text: &str) -> Result<Spoken, ParseRationalError> {
-        let err = || ParseRationalError(format!("`{text}` is not a number, N/D or N:D"));
-        if let Some((n, d)) = text.split_once(['/', ':']) {
-            let (n, d) = (n.trim().parse().map_err(|_| err())?, d.trim().parse().map_err(|_| err())?);
-            return Ok(Spoken { value: Self::new(n, d).ok_or_else(err)?, note: None });
-        }
-        let Some((whole, decimals)) = text.split_once('.') else {
-            return Ok(Spoken { value: Self::whole(text.trim().parse().map_err(|_| err())?), note: None });
-        };
-        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        let unsigned = whole.strip_prefix('-').unwrap_or(whole);
-        if decimals.is_empty() || decimals.len() > 9 || !digits(decimals) || !digits(unsigned) {
-            return Err(err());
-        }
+    /// Reads a rate: the bare rounded name of an NTSC rate (23.976, 23.98, 29.97, 47.952, 59.94, 119.88) is taken as
+    /// the exact one, and the note says so; all else is what [`Rational::from_str`] makes of it.
+    pub fn parse_rate(text: &str) -> Result<Spoken, ParseRationalError> {
         for nominal in [24, 30, 48, 60, 120] {
             let exact = nominal as f64 * 1000.0 / 1001.0;
-            let named = (2..=5).any(|places| text == format!("{exact:.places$}") && decimals.len() >= 2);
-            if named && decimals.len() >= 2 {
-                let value = Self::new(nominal * 1000, 1001).ok_or_else(err)?;
+            if (2..=5).any(|places| text == format!("{exact:.places$}"))
+                && let Some(value) = Self::new(nominal * 1000, 1001)
+            {
                 return Ok(Spoken { value, note: Some(format!("{text} is taken as {value}")) });
             }
         }
-        let den = 10i64.pow(decimals.len() as u32);
-        let num = format!("{whole}{decimals}").parse().map_err(|_| err())?;
-        Ok(Spoken { value: Self::new(num, den).ok_or_else(err)?, note: None })
+        Ok(Spoken { value: text.parse()?, note: None })
     }
 }
 
 impl FromStr for Rational {
     type Err = ParseRationalError;
 
+    /// Reads `25`, `24000/1001`, `24000:1001` or `29.97`, as it stands.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self::parse(text)?.value)
+        let err = || ParseRationalError(format!("`{text}` is not a number, N/D or N:D"));
+        if let Some((n, d)) = text.split_once(['/', ':']) {
+            let (n, d) = (n.trim().parse().map_err(|_| err())?, d.trim().parse().map_err(|_| err())?);
+            return Self::new(n, d).ok_or_else(err);
+        }
+        let Some((whole, decimals)) = text.split_once('.') else {
+            return Ok(Self::whole(text.trim().parse().map_err(|_| err())?));
+        };
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        let unsigned = whole.strip_prefix('-').unwrap_or(whole);
+        if decimals.is_empty() || decimals.len() > 9 || !digits(decimals) || !digits(unsigned) {
+            return Err(err());
+        }
+        let den = 10i64.pow(decimals.len() as u32);
+        let num = format!("{whole}{decimals}").parse().map_err(|_| err())?;
+        Self::new(num, den).ok_or_else(err)
     }
 }
 
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> String {
-        Rational::parse(text).unwrap().value.to_string()
+        text.parse::<Rational>().unwrap().to_string()
     }
 
     #[test]
@@ -179,24 +178,25 @@ mod tests {
     }
 
     #[test]
-    fn ntsc_names_are_exact_and_said_aloud() {
+    fn ntsc_names_of_rates_are_exact_and_said_aloud() {
         for (text, exact) in [
             ("23.976", "24000/1001"),
             ("23.98", "24000/1001"),
             ("29.97", "30000/1001"),
             ("59.94", "60000/1001"),
         ] {
-            let spoken = Rational::parse(text).unwrap();
+            let spoken = Rational::parse_rate(text).unwrap();
             assert_eq!(spoken.value.to_string(), exact);
             assert_eq!(spoken.note.unwrap(), format!("{text} is taken as {exact}"));
         }
-        assert_eq!(Rational::parse("25.0").unwrap().note, None);
+        assert_eq!(Rational::parse_rate("25.0").unwrap().note, None);
+        assert_eq!(parsed("23.976"), "2997/125");
     }
 
     #[test]
     fn refuses_the_rest() {
         for text in ["", "x", "1/0", "1/", "/2", "1.", ".", "1.2.3", "1e3", "nan", "9999999999999999999"] {
-            assert!(Rational::parse(text).is_err(), "{text}");
+            assert!(Rational::parse_rate(text).is_err(), "{text}");
         }
     }
 

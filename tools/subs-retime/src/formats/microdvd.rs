@@ -40,7 +40,7 @@ fn declared(line: &str, base: usize) -> Option<(Field, Rational)> {
     }
     let field =
         Field::number(line[at..].trim_end().as_bytes(), base + at, Rational::whole(1), 3, Role::FrameRate)?;
-    let rate = Rational::parse(&line[at..field.end() - base]).ok()?.value;
+    let rate = Rational::parse_rate(&line[at..field.end() - base]).ok()?.value;
     (field.end() == base + line.trim_end().len() && rate.is_positive()).then_some((field, rate))
 }
 

@@ -28,7 +28,9 @@ impl Clocks {
             let attribute = root.attributes().flatten().find(|a| a.key.local_name().as_ref() == name)?;
             Some(attribute.value.trim().to_owned()).filter(|value| !value.is_empty())
         };
-        let positive = |text: String| text.parse().ok().filter(|rate: &Rational| rate.is_positive());
+        let positive = |text: String| {
+            Rational::parse_rate(&text).ok().map(|rate| rate.value).filter(|rate| rate.is_positive())
+        };
         let multiplier =
             value("frameRateMultiplier").map(|text| text.replace([' ', ':'], "/")).and_then(positive);
         let declared = value("frameRate").and_then(positive);
