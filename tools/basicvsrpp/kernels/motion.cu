@@ -135,14 +135,16 @@ extern "C" __global__ void pyramid_next(const float4* in, float4* out, int w, in
 
 // The input of the flow network at one level, for a batch of pairs of frames: reference, support warped by the flow so
 // far (edges repeated), that flow. The flow so far is that of the level before, enlarged twice with corners
-// coinciding, times two; zero at the coarsest level.
+// coinciding, times two; zero at the coarsest level. The pairs travel with the launch: to put them into memory the queue
+// would have to be waited for.
+const int MAX_PAIRS = 64;
 template <typename T> struct FlowInput {
     const float4* pyramid;  // this level of all frames
-    const int2* pairs;      // (reference, support), frames
     const float2* coarse;   // w/2 x h/2, or null
     float2* flow;           // the flow so far
     T* out;                 // one plane: R, G, B, R', G', B', x, y
     int w, h;
+    int2 pairs[MAX_PAIRS];  // (reference, support), frames
 };
 template <typename T> __device__ __forceinline__ void flow_input(const FlowInput<T>& a) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, pair = blockIdx.z;
@@ -195,7 +197,7 @@ extern "C" __global__ void flow_resize(const float2* in, int from_w, int from_h,
 
 // As in `ops.rs`.
 static_assert(sizeof(Condition<f16>) == 72, "Condition");
-static_assert(sizeof(FlowInput<f16>) == 48, "FlowInput");
+static_assert(sizeof(FlowInput<f16>) == 552, "FlowInput");
 
 #define KERNELS(T, NAME)                                                                                               \
     extern "C" __global__ void condition_##NAME(const __grid_constant__ Condition<T> a) { condition(a); }              \

@@ -3,6 +3,7 @@
 use super::{
     driver::{Gpu, Memory, Pinned},
     layer,
+    ops::MAX_PAIRS,
 };
 use crate::{EngineError, Settings, Weights};
 use std::{
@@ -83,7 +84,7 @@ impl Sizes {
         while sizes.tail_bytes() > room && sizes.band > 64 {
             sizes.band = (sizes.band / 2).next_multiple_of(4);
         }
-        while sizes.pairs < 64
+        while sizes.pairs < MAX_PAIRS
             && (sizes.flow_bytes(sizes.pairs + 1) <= room || sizes.flow_bytes(sizes.pairs + 1) < 64 << 20)
         {
             sizes.pairs += 1;
@@ -142,7 +143,7 @@ impl Sizes {
         let pixels = self.flow.0 * self.flow.1;
         let pyramid = (pairs + 1) * pixels * 16 * 4 / 3 + 4096;
         let features = (8 + self.flow_channels[0] + self.flow_channels[1]) * self.element;
-        pyramid + pairs * (pixels * (features + 2 * 8) + 8) + 4096
+        pyramid + pairs * pixels * (features + 2 * 8) + 4096
     }
 
     /// All scratch.

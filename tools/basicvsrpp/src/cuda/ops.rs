@@ -514,14 +514,15 @@ pub fn pyramid_next(gpu: &Gpu, from: u64, out: u64, to: (usize, usize)) -> Resul
     unsafe { gpu.launch("pyramid_next", [to.0.div_ceil(128), to.1, 1], 128, 0, &arguments) }
 }
 
+/// The most pairs of frames in a batch of the flow network's.
+pub const MAX_PAIRS: usize = 64;
+
 /// `FlowInput` in `motion.cu`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct FlowInput {
     /// One level of the pyramids of all frames, one after another.
     pub pyramid: u64,
-    /// Two `int` for a pair: indices of the reference and the support in `pyramid`.
-    pub pairs: u64,
     /// Flows of the coarser level, one after another; 0 at the coarsest.
     pub coarse: u64,
     /// Receives the flows so far.
@@ -532,6 +533,8 @@ pub struct FlowInput {
     pub w: i32,
     /// Height of the level.
     pub h: i32,
+    /// Indices in `pyramid` of each pair's reference and support.
+    pub pairs: [[i32; 2]; MAX_PAIRS],
 }
 
 /// What the flow network reads at one level, for a batch of pairs.
@@ -569,4 +572,4 @@ const _: () = assert!(size_of::<Picture>() == 120);
 const _: () = assert!(size_of::<Convolution>() == 448);
 const _: () = assert!(size_of::<Deformable>() == 96);
 const _: () = assert!(size_of::<Condition>() == 72);
-const _: () = assert!(size_of::<FlowInput>() == 48);
+const _: () = assert!(size_of::<FlowInput>() == 552);

@@ -4,7 +4,7 @@ use super::{
     driver::{Event, Gpu, Memory, Pinned, Queue},
     layer::{Activation, Kernels, Layer, Order},
     memory::{OFFSET_PLANES, OUTPUTS, Piece, Plan, Pool, STAGED, Sizes},
-    ops::{self, Call, DeformLayer, FlowInput, Picture, PixelFormat, Rows, Source, Target},
+    ops::{self, Call, DeformLayer, FlowInput, MAX_PAIRS, Picture, PixelFormat, Rows, Source, Target},
     paging::{Feature, Features},
 };
 use crate::{
@@ -337,13 +337,13 @@ impl Stages {
         let (gpu, sizes) = (&self.gpu, &self.sizes);
         let (w, h) = sizes.flow;
         let place = |frame| used.binary_search(&frame).unwrap_or(0) as i32;
-        let indices: Vec<u8> =
-            pairs.iter().flat_map(|&(a, b)| [place(a), place(b)]).flat_map(i32::to_le_bytes).collect();
+        let mut indices = [[0; 2]; MAX_PAIRS];
+        for (index, &(a, b)) in indices.iter_mut().zip(pairs) {
+            *index = [place(a), place(b)];
+        }
 
         let count = pairs.len();
         let mut bump = self.bump();
-        let pairs_at = bump.take(indices.len());
-        gpu.upload(pairs_at, &indices)?;
         // Coarsest level first, as the network has them.
         let size = |level: usize| (w >> (sizes.levels - 1 - level), h >> (sizes.levels - 1 - level));
         let pixels = |level| size(level).0 * size(level).1;
@@ -374,12 +374,12 @@ impl Stages {
             let coarse = if level == 0 { 0 } else { flow[1] };
             let a = FlowInput {
                 pyramid: pyramid[level],
-                pairs: pairs_at,
                 coarse,
                 flow: flow[0],
                 out: input,
                 w: w as i32,
                 h: h as i32,
+                pairs: indices,
             };
             ops::flow_input(gpu, self.kernels, &a, count)?;
             let mut from = input;
