@@ -3,24 +3,27 @@
 // Idea: implicit GEMM turned on its side, M = 64 output channels, N = 128 pixels of a row, K = taps x input channels:
 // wgmma reads both operands from shared memory, and with 128 pixels on the wide side it asks for 96 of the 128 bytes a
 // clock that shared memory gives (64 pixels by 64 channels would ask for all 128). A block holds the weights of 64
-// output channels in shared memory for good and walks down a strip of 128 columns: one new row of 130 pixels for every
+// output channels in shared memory and walks down a strip of 128 columns: one new row of 130 pixels for every
 // row of results, kept in a ring until the three rows of results that need it are done. So each input row is loaded
-// once, and the weights once per block. One warpgroup loads, the others take the rows of results in turn: while one
-// stores, another multiplies.
+// once, and the weights once per block of channels. One warp loads, by the bulk copy engine; three warpgroups take the
+// rows of results in turn: while one stores, another multiplies.
 //
 // The ring holds planes of 8 channels (tensor.cuh), so an 8x8 matrix is 128 contiguous bytes from any pixel on (the
-// layout without swizzle), and a tap is only another start address.
+// layout without swizzle), a tap is only another start address, and a row of a plane is one copy.
 //
-// All (block of output channels, strip, row) triples are dealt out evenly to the multiprocessors.
+// All (block of output channels, strip, row) triples are dealt out evenly to the multiprocessors. Where a block's run of
+// them passes from one strip to the next, the ring goes on: nothing waits.
 //
-// Measured on an H200, where a large matrix product reaches 721 TFLOP/s: 64 to 64 channels at 1024x432 497 (69 %), 64 to 432
-// 514 (71 %), 64 to 256 at 2048x864 597 (83 %). What is missing: some 7 us a launch, until the weights are there and while
-// the last rows are stored; and the residual, which costs 64 to 64 another 14 us.
+// Measured on an H100 that a large matrix product brings to 690 to 770 TFLOP/s, as its power allows: 64 to 64 channels at
+// 1024x432 503 (0.065 ms), 64 to 432 490, 64 to 256 at 2048x864 605. What is missing: some 9 us a launch, until the first
+// rows are there and while the last ones are stored (64 to 64 at 2048x864 has 543); and memory: 64 to 64 with a residual
+// reads and writes 170 MB in 0.078 ms, 72 % of the rate of a copy. Both would take a kernel that goes through several
+// layers while the rows lie in the cache.
 //
 // Weights: [cout / 64][tap][planes][64][8].
 #include "mma.cuh"
 
-const int STRIP = 128, ROW = STRIP + 2, LOADERS = 128;
+const int STRIP = 128, ROW = STRIP + 2, GROUPS = 3, WORKERS = GROUPS * 128;
 
 // Both operands are K-major without swizzle. `k` is the distance of two planes, `mn` that of two groups of 8 rows.
 __device__ __forceinline__ u64 operand(u32 address, u32 k, u32 mn) {
@@ -67,104 +70,161 @@ __device__ __forceinline__ void barrier_init(u32 barrier, int count) {
 __device__ __forceinline__ void barrier_arrive(u32 barrier, int count) {
     asm volatile("mbarrier.arrive.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
+// And so many bytes are still to come.
+__device__ __forceinline__ void barrier_expect(u32 barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
 __device__ __forceinline__ void barrier_wait(u32 barrier, int parity) {
     asm volatile("{.reg .pred done; wait: mbarrier.try_wait.parity.shared.b64 done, [%0], %1; @!done bra wait;}" ::"r"(
                      barrier),
                  "r"(parity)
                  : "memory");
 }
+// From global to shared memory, in multiples of 16 bytes; the barrier hears of every byte.
+__device__ __forceinline__ void copy_bulk(u32 to, const void* from, int bytes, u32 barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+                 "l"(from), "r"(bytes), "r"(barrier)
+                 : "memory");
+}
+__device__ __forceinline__ void store_zero(u32 to) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(to), "r"(0) : "memory");
+}
 // Shared memory that this thread wrote may be read by wgmma.
 __device__ __forceinline__ void publish() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-template <int PLANES, int RING, int GROUPS>
-__device__ __forceinline__ void conv_wgmma(const Convolution<f16>& a) {
-    const int WEIGHTS = 9 * PLANES * 64, ROW_UNITS = PLANES * ROW;  // of 16 bytes
-    extern __shared__ __align__(128) uint4 shared[];
-    const u32 weights = shared_address(shared), ring = weights + WEIGHTS * 16;
-    const u32 full = ring + RING * ROW_UNITS * 16, empty = full + RING * 8;
+template <int PLANES, int RING> struct Block {
+    static const int WEIGHTS = 9 * PLANES * 64, ROW_UNITS = PLANES * ROW;  // of 16 bytes
 
-    const int thread = threadIdx.x, lane = thread % 32;
-    const int height = a.y1 - a.y0, strips = (a.w + STRIP - 1) / STRIP, columns = strips * (a.couts / 64);
-    const int jobs = columns * height;
-    int job = (int)((long long)jobs * blockIdx.x / gridDim.x);
-    const int last = (int)((long long)jobs * (blockIdx.x + 1) / gridDim.x);
-    int loaded = -1, started = 0;
+    const Convolution<f16>& a;
+    const int height, strips, first, last;  // jobs of this block: rows of results, strip by strip
+    const u32 weights, ring, full, empty, weights_full, weights_empty;
 
-    // A piece of one strip at a time: rows y .. y + n.
-    while (job < last) {
-        const int column = job / height, block = column / strips, x0 = column % strips * STRIP;
-        const int y = a.y0 + job % height, n = min(last - job, a.y1 - y);
-        job += n;
+    __device__ __forceinline__ Block(const Convolution<f16>& a, u32 shared)
+        : a(a), height(a.y1 - a.y0), strips((a.w + STRIP - 1) / STRIP), first(share(blockIdx.x)),
+          last(share(blockIdx.x + 1)), weights(shared), ring(weights + WEIGHTS * 16), full(ring + RING * ROW_UNITS * 16),
+          empty(full + RING * 8), weights_full(empty + RING * 8), weights_empty(weights_full + 8) {}
 
-        __syncthreads();
-        if (thread == 0) {
-            for (int slot = 0; slot < RING; slot++) {
-                barrier_init(full + slot * 8, LOADERS);
-                barrier_init(empty + slot * 8, 3 * 4);  // three rows of results, four warps each
+    __device__ __forceinline__ int share(int block) const {
+        return (int)((long long)strips * (a.couts / 64) * height * block / gridDim.x);
+    }
+
+    // The warp that loads. A piece is the part of a strip that falls to this block: n rows of results from n + 2 rows.
+    __device__ __forceinline__ void load(int lane) const {
+        int row = 0, block = first / height / strips - 1;  // rows loaded so far, weights loaded last
+        for (int job = first, changes = 0; job < last;) {
+            const int column = job / height, x0 = column % strips * STRIP;
+            const int y = a.y0 + job % height, n = min(last - job, a.y1 - y);
+            if (block != column / strips) {
+                block = column / strips;
+                if (changes) barrier_wait(weights_empty, (changes - 1) & 1);
+                if (lane == 0) {
+                    barrier_expect(weights_full, WEIGHTS * 16);
+                    const f16* from = static_cast<const f16*>(a.weight) + (long long)block * WEIGHTS * 8;
+                    copy_bulk(weights, from, WEIGHTS * 16, weights_full);
+                }
+                changes++;
             }
-            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-        }
-        if (loaded != block) {
-            const f16* from = static_cast<const f16*>(a.weight) + (long long)block * WEIGHTS * 8;
-            for (int i = thread; i < WEIGHTS; i += blockDim.x) copy16(weights + i * 16, from + i * 8, true);
-            copies_commit();
-            copies_wait<0>();
-            publish();
-            loaded = block;
-        }
-        if (!started) after_previous(), started = 1;
-        __syncthreads();
-
-        if (thread < LOADERS) {
-            // Rows y - 1 .. y + n of the input, published two behind the one being fetched.
-            const int BEHIND = 2;
-            for (int r = 0; r < n + 2 + BEHIND; r++) {
-                if (r < n + 2) {
-                    const int slot = r % RING, row = y - 1 + r;
-                    if (r >= RING) barrier_wait(empty + slot * 8, (r / RING - 1) & 1);
-                    const bool inside = (unsigned)row < (unsigned)a.h;
-                    const f16* from = a.in[0] + (inside ? (long long)(row - a.in_row) * a.w * 8 : 0);
-                    const u32 to = ring + slot * ROW_UNITS * 16;
-                    for (int i = thread; i < ROW_UNITS; i += LOADERS) {
-                        const int plane = i / ROW, x = x0 - 1 + i % ROW;
-                        const bool there = inside && (unsigned)x < (unsigned)a.w;
-                        copy16(to + i * 16, from + (there ? plane * a.in_plane + x * 8 : 0), there);
+            if (job == first) after_previous();
+            job += n;
+            // Pixels of a row that the picture has.
+            const int left = x0 == 0 ? 1 : 0, right = min(ROW, a.w + 1 - x0);
+            for (int r = y - 1; r <= y + n; r++, row++) {
+                const int slot = row % RING;
+                const u32 to = ring + slot * ROW_UNITS * 16;
+                if (row >= RING) barrier_wait(empty + slot * 8, (row / RING - 1) & 1);
+                const bool inside = (unsigned)r < (unsigned)a.h;
+                const int begin = inside ? left : ROW, end = inside ? right : ROW;
+                if (begin > 0 || end < ROW) {
+                    for (int plane = 0; plane < PLANES; plane++) {
+                        for (int x = lane; x < begin; x += 32) store_zero(to + (plane * ROW + x) * 16);
+                        for (int x = end + lane; x < ROW; x += 32) store_zero(to + (plane * ROW + x) * 16);
                     }
-                }
-                copies_commit();
-                if (r >= BEHIND) {
-                    copies_wait<BEHIND>();
                     publish();
-                    barrier_arrive(full + (r - BEHIND) % RING * 8, 1);
+                    __syncwarp();
+                }
+                const int bytes = (end - begin) * 16;
+                if (lane == 0) barrier_expect(full + slot * 8, PLANES * bytes);
+                __syncwarp();
+                if (inside && lane < PLANES) {
+                    const f16* from = a.in[0] + lane * a.in_plane + ((long long)(r - a.in_row) * a.w + x0 - 1 + begin) * 8;
+                    copy_bulk(to + (lane * ROW + begin) * 16, from, bytes, full + slot * 8);
                 }
             }
-            continue;
         }
+    }
 
-        const int group = thread / 128 - 1, warp = thread / 32 % 4;
-        for (int i = group; i < n; i += GROUPS) {
-            // This warp has channels 16 warp .. 16 warp + 15: two planes. In the sums thread t holds channels t/4 and
-            // t/4 + 8 of pixels 8j + 2(t%4), + 1; transposed, channels 2(t%4), + 1 of pixel 8j + t/4.
-            const int plane = block * 8 + warp * 2, row = y + i;
-            const bool shuffle = a.store == SHUFFLE;
+    // One job, and where a warp's results of it go: it has channels 16 warp .. 16 warp + 15 of the block, two planes.
+    struct Job {
+        int index, row, strip, block;  // row: below the first one that is computed
+        int ring;                      // the ring's row that comes above: strips have two rows more than rows of results
+        int plane;                     // the first of both
+        long long planes_at;           // where the planes begin: elements
+        int down;                      // in which row of a pixel's 2 x 2 they are
+    };
+    __device__ __forceinline__ void enter(Job& job, int block, int warp) const {
+        job.block = block, job.plane = block * 8 + warp * 2, job.planes_at = job.plane * a.out_plane, job.down = 0;
+        if (a.store == SHUFFLE) {
             const int planes = a.couts / 32;
-            const long long at =
-                shuffle ? plane / 2 % planes * a.out_plane +
-                              ((long long)(2 * row + plane / (2 * planes) - a.out_row) * (2 * a.w) + 2 * x0) * 8
-                        : plane * a.out_plane + ((long long)(row - a.out_row) * a.w + x0) * 8;
-            const int other = (int)(a.out_plane / 2), pixels = a.w - x0 - lane / 4;
-            const float bias[2] = {a.bias[plane * 8 + lane / 4], a.bias[plane * 8 + 8 + lane / 4]};
+            job.planes_at = job.plane / 2 % planes * a.out_plane, job.down = job.plane / (2 * planes);
+        }
+    }
+    __device__ __forceinline__ Job begin(int index, int warp) const {
+        Job job;
+        const int column = index / height;
+        job.index = index, job.row = index % height, job.strip = column % strips;
+        job.ring = index - first + 2 * (column - first / height);
+        enter(job, column / strips, warp);
+        return job;
+    }
+    __device__ __forceinline__ void advance(Job& job, int warp) const {
+        job.index += GROUPS, job.row += GROUPS, job.ring += GROUPS;
+        while (job.row >= height) {
+            job.row -= height, job.ring += 2;
+            if (++job.strip == strips) job.strip = 0, enter(job, job.block + 1, warp);
+        }
+    }
+    __device__ __forceinline__ int pixels(const Job& job) const { return a.w - job.strip * STRIP; }
+    __device__ __forceinline__ long long place(const Job& job) const {
+        const int row = a.y0 + job.row, x0 = job.strip * STRIP;
+        return job.planes_at + (a.store == SHUFFLE
+                                    ? ((long long)(2 * row + job.down - a.out_row) * (2 * a.w) + 2 * x0) * 8
+                                    : ((long long)(row - a.out_row) * a.w + x0) * 8);
+    }
 
+    // What is to be added to a job's sums, as it is stored.
+    __device__ __forceinline__ void fetch(u32 (&more)[32], const f16* from, const Job& job, int lane) const {
+        const u32* in = reinterpret_cast<const u32*>(from + place(job)) + lane;
+        const int other = (int)(a.out_plane / 2), there = pixels(job) - lane / 4;
+#pragma unroll
+        for (int j = 0; j < 32; j++) more[j] = j / 2 * 8 < there ? in[j % 2 * other + j / 2 * 32] : 0;
+    }
+
+    // The warpgroups that multiply. In the sums thread t of a warp holds channels t/4 and t/4 + 8 of pixels 8j + 2(t%4), + 1;
+    // transposed, channels 2(t%4), + 1 of pixel 8j + t/4.
+    __device__ __forceinline__ void work(int group, int warp, int lane) const {
+        const int first_block = first / height / strips;
+        int have = first_block - 1;  // the block of channels whose weights are there
+        // Every warp says of all weights in turn that it is done with them, also of those that it had no use for.
+        const auto turn_to = [&](int block) {
+            for (; have < block; have++) {
+                if (have >= first_block && lane == 0) barrier_arrive(weights_empty, 1);
+                barrier_wait(weights_full, (have + 1 - first_block) & 1);
+            }
+        };
+        Job job = begin(first + group, warp);
+        u32 more[32];
+        if (a.residual[0] && job.index < last) fetch(more, a.residual[0], job, lane);
+        while (job.index < last) {
+            turn_to(job.block);
+            const float* bias_at = a.bias + job.plane * 8 + lane / 4;
+            const float bias[2] = {bias_at[0], bias_at[8]};
             float sum[64];
 #pragma unroll
             for (int j = 0; j < 64; j++) sum[j] = bias[j / 2 % 2];
 #pragma unroll
             for (int r = 0; r < 2; r++) {
                 if (!a.residual[r]) break;
-                const u32* in = reinterpret_cast<const u32*>(a.residual[r] + at) + lane;
-                u32 more[32];
-#pragma unroll
-                for (int j = 0; j < 32; j++) more[j] = j / 2 * 8 < pixels ? in[j % 2 * other + j / 2 * 32] : 0;
+                if (r) fetch(more, a.residual[r], job, lane);
 #pragma unroll
                 for (int j = 0; j < 32; j++) {
                     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %0;" : "+r"(more[j]));
@@ -172,14 +232,15 @@ __device__ __forceinline__ void conv_wgmma(const Convolution<f16>& a) {
                     sum[2 * j] += v.x, sum[2 * j + 1] += v.y;
                 }
             }
+            const int row = job.ring;
 #pragma unroll
-            for (int r = i; r < i + 3; r++) barrier_wait(full + r % RING * 8, (r / RING) & 1);
+            for (int r = row; r < row + 3; r++) barrier_wait(full + r % RING * 8, r / RING & 1);
 #pragma unroll
             for (int j = 0; j < 64; j++) asm volatile("" : "+f"(sum[j])::"memory");
             asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
             for (int down = 0; down < 3; down++) {
-                const u64 b = operand(ring + (i + down) % RING * ROW_UNITS * 16, ROW * 16, 128);
+                const u64 b = operand(ring + (row + down) % RING * ROW_UNITS * 16, ROW * 16, 128);
                 const u64 w = operand(weights + down * 3 * PLANES * 1024, 1024, 128);
 #pragma unroll
                 for (int across = 0; across < 3; across++)
@@ -188,49 +249,84 @@ __device__ __forceinline__ void conv_wgmma(const Convolution<f16>& a) {
                         multiply(sum, w + (across * PLANES + 2 * k) * 64, b + across + 2 * k * ROW, 1);
             }
             asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+            // While that goes on, what the next sums begin with is on its way.
+            Job next = job;
+            advance(next, warp);
+            if (a.residual[0] && next.index < last) fetch(more, a.residual[0], next, lane);
             asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 #pragma unroll
             for (int j = 0; j < 64; j++) asm volatile("" : "+f"(sum[j])::"memory");
 
-            // The rows above the first row of results have fewer users than three.
+            // Three rows of results need a row, but for the outermost ones of a strip, or of what falls to this block.
             if (lane == 0) {
-                barrier_arrive(empty + i % RING * 8, i == 0 ? 3 : 1);
-                barrier_arrive(empty + (i + 1) % RING * 8, i == 0 ? 2 : 1);
-                barrier_arrive(empty + (i + 2) % RING * 8, 1);
+                const int top = job.index == first || job.row == 0;
+                const int bottom = job.index == last - 1 || job.row == height - 1;
+                barrier_arrive(empty + row % RING * 8, 1 + 2 * top);
+                barrier_arrive(empty + (row + 1) % RING * 8, 1 + top + bottom);
+                barrier_arrive(empty + (row + 2) % RING * 8, 1 + 2 * bottom);
             }
 
             // The two planes of a warp are both offsets or both masks.
-            activate(a.activation, sum, plane);
+            activate(a.activation, sum, job.plane);
             u32 packed[32];
 #pragma unroll
             for (int j = 0; j < 32; j++) {
                 packed[j] = pack(sum[2 * j], sum[2 * j + 1]);
                 asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %0;" : "+r"(packed[j]));
             }
-            u32* out = reinterpret_cast<u32*>(a.out + at);
-            if (shuffle) {
-                const int at = shuffled(lane), pixels = a.w - x0 - at / 8;
+            u32* out = reinterpret_cast<u32*>(a.out + place(job));
+            const int other = (int)(a.out_plane / 2);
+            if (a.store == SHUFFLE) {
+                const int at = shuffled(lane), there = pixels(job) - at / 8;
                 out += at;
 #pragma unroll
                 for (int j = 0; j < 16; j++) {
                     interleave(packed[2 * j], packed[2 * j + 1], lane);
-                    if (j * 8 < pixels) out[j * 64] = packed[2 * j];
-                    if (j * 8 + 4 < pixels) out[j * 64 + 32] = packed[2 * j + 1];
+                    if (j * 8 < there) out[j * 64] = packed[2 * j];
+                    if (j * 8 + 4 < there) out[j * 64 + 32] = packed[2 * j + 1];
                 }
             } else {
+                const int there = pixels(job) - lane / 4;
                 out += lane;
 #pragma unroll
                 for (int j = 0; j < 32; j++)
-                    if (j / 2 * 8 < pixels) out[j % 2 * other + j / 2 * 32] = packed[j];
+                    if (j / 2 * 8 < there) out[j % 2 * other + j / 2 * 32] = packed[j];
             }
+            job = next;
         }
+        turn_to((last - 1) / height / strips);
+    }
+};
+
+template <int PLANES, int RING> __device__ __forceinline__ void conv_wgmma(const Convolution<f16>& a) {
+    extern __shared__ __align__(128) uint4 shared[];
+    const Block<PLANES, RING> block(a, shared_address(shared));
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+    if (thread == 0) {
+        for (int slot = 0; slot < RING; slot++) {
+            barrier_init(block.full + slot * 8, 1);
+            barrier_init(block.empty + slot * 8, 3 * 4);  // three rows of results, four warps each
+        }
+        barrier_init(block.weights_full, 1);
+        barrier_init(block.weights_empty, WORKERS / 32);
+        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    __syncthreads();
+    // The registers of 512 threads are those of all: what loading does not need, multiplying gets.
+    if (thread >= WORKERS) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 32;");
+        if (warp == WORKERS / 32) block.load(lane);
+    } else {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 160;");
+        after_previous();
+        block.work(thread / 128, warp % 4, lane);
     }
 }
 
-#define KERNEL(NAME, PLANES, RING, GROUPS)                                                           \
-    extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1)                              \
+#define KERNEL(NAME, PLANES, RING)                                                                   \
+    extern "C" __global__ void __launch_bounds__(WORKERS + 128, 1)                                   \
         NAME(const __grid_constant__ Convolution<f16> a) {                                           \
-        conv_wgmma<PLANES, RING, GROUPS>(a);                                                         \
+        conv_wgmma<PLANES, RING>(a);                                                                 \
     }
-KERNEL(conv_wgmma_64, 8, 9, 3)
-KERNEL(conv_wgmma_80, 10, 6, 2)
+KERNEL(conv_wgmma_64, 8, 9)
+KERNEL(conv_wgmma_80, 10, 6)

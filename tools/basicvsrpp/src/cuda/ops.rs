@@ -233,15 +233,12 @@ pub fn conv(gpu: &Gpu, layer: &Layer, call: &Call) -> Result<(), EngineError> {
             }
             a.activation = if pass == last { call.activation } else { Activation::None } as i32;
             // Residuals of the caller's come in with the first pass.
-            let (kernel, ring, groups) =
-                if planes == 8 { ("conv_wgmma_64", 9, 3) } else { ("conv_wgmma_80", 6, 2) };
-            let shared = (9 * planes * 64 + ring * planes * 130) * 16 + ring * 16;
+            let (kernel, ring) = if planes == 8 { ("conv_wgmma_64", 9) } else { ("conv_wgmma_80", 6) };
+            let shared = (9 * planes * 64 + ring * planes * 130) * 16 + (2 * ring + 2) * 8;
             let jobs = w.div_ceil(128) * (layer.couts / 64) * rows;
             let blocks = jobs.min(gpu.info.multiprocessors as usize);
             // SAFETY: the layer was packed for this kernel; the addresses are the caller's buffers.
-            unsafe {
-                gpu.launch(kernel, [blocks, 1, 1], 128 * (groups + 1), shared as u32, &[argument(&a)])?
-            };
+            unsafe { gpu.launch(kernel, [blocks, 1, 1], 4 * 128, shared as u32, &[argument(&a)])? };
         }
         return Ok(());
     }
