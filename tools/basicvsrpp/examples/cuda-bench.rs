@@ -43,12 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_memory,
     };
 
-    // A few different frames, there and back again.
-    let different: Vec<Bytes> = (0..6)
-        .map(|k| formula::frame(width, height, k).iter().flat_map(|&b| [b, b]).collect::<Vec<u8>>().into())
-        .collect();
     let count = window + 2 * overlap;
-    let frames: Vec<Bytes> = (0..count).map(|k| different[(k % 10).min(10 - k % 10)].clone()).collect();
+    let frames = formula::film(width, height, count);
     let emit = overlap..overlap + window;
 
     let mut engine = CudaEngine::with(&model, &settings, 0, kernels, Output::Wire(fmt))?;

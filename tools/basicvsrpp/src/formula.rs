@@ -189,6 +189,14 @@ pub fn frame(width: usize, height: usize, k: usize) -> Bytes {
     rgb.into()
 }
 
+/// A film of `count` frames, rgb48le, that goes through the first six frames, there and back again: for benches.
+pub fn film(width: usize, height: usize, count: usize) -> Vec<Bytes> {
+    let few: Vec<Bytes> = (0..count.min(6))
+        .map(|k| frame(width, height, k).iter().flat_map(|&b| [b, b]).collect::<Vec<u8>>().into())
+        .collect();
+    (0..count).map(|k| few[(k % 10).min(10 - k % 10)].clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -180,81 +180,84 @@ fn check_conv(gpu: &Gpu, random: &mut Random, case: &Case) {
     }
 }
 
-#[test]
-fn convolutions_equal_the_plain_one() {
+/// Every convolution of the network, in every kernel that it has, against the plain one.
+fn convolutions(size: (usize, usize)) {
     let Some(gpu) = gpu() else { return };
     let mut random = Random::new();
-    for size in [(64, 64), (131, 37), (300, 9), (1, 70), (129, 130), (256, 67)] {
-        let base = |name, conv, order, unit, inputs, activation| Case {
-            name,
-            conv,
-            order,
-            unit,
-            inputs,
-            activation,
-            residuals: 0,
-            batch: 1,
-            rows: None,
-            size,
-            limit: 4e-3,
+    let base = |name, conv, order, unit, inputs, activation| Case {
+        name,
+        conv,
+        order,
+        unit,
+        inputs,
+        activation,
+        residuals: 0,
+        batch: 1,
+        rows: None,
+        size,
+        limit: 4e-3,
+    };
+    use Activation::{Leaky, None as Nothing, Offsets, Relu};
+    let mut flows = identity(196);
+    flows.extend(vec![None; 28]);
+    let rgb = (0..8).map(|c| (c < 3).then_some(c)).collect();
+    let cases = [
+        base("rgb", random.conv(3, 64, 3), Order::Same, 1, rgb, Leaky),
+        base("64", random.conv(64, 64, 3), Order::Same, 4, identity(64), Relu),
+        Case { residuals: 1, ..base("64+1", random.conv(64, 64, 3), Order::Same, 4, identity(64), Nothing) },
+        Case { residuals: 2, ..base("64+2", random.conv(64, 64, 3), Order::Same, 4, identity(64), Nothing) },
+        Case { limit: 1e-2, ..base("320", random.conv(320, 64, 3), Order::Same, 4, identity(320), Leaky) },
+        Case { limit: 1e-2, ..base("196", random.conv(196, 64, 3), Order::Same, 4, flows, Leaky) },
+        base("shuffle", random.conv(64, 256, 3), Order::Shuffle, 4, identity(64), Leaky),
+        Case {
+            limit: 2e-2,
+            ..base("offsets", random.conv(64, 432, 3), Order::Offsets, 4, identity(64), Offsets)
+        },
+        Case { batch: 3, ..base("flow 8", random.conv(8, 16, 3), Order::Flow, 1, identity(8), Relu) },
+        Case { batch: 3, ..base("flow 16", random.conv(16, 32, 3), Order::Flow, 2, identity(16), Relu) },
+        Case { batch: 3, ..base("flow 32", random.conv(32, 16, 3), Order::Flow, 4, identity(32), Relu) },
+        Case { batch: 3, ..base("7x7 8", random.conv(8, 32, 7), Order::Flow, 1, identity(8), Relu) },
+        Case { batch: 3, ..base("7x7 32", random.conv(32, 64, 7), Order::Flow, 4, identity(32), Relu) },
+        Case { batch: 3, ..base("7x7 64", random.conv(64, 32, 7), Order::Flow, 4, identity(64), Relu) },
+        Case { batch: 3, ..base("7x7 32 to 16", random.conv(32, 16, 7), Order::Flow, 4, identity(32), Relu) },
+    ];
+    for case in &cases {
+        check_conv(&gpu, &mut random, case);
+    }
+    let (_, h) = size;
+    if h > 30 {
+        // Bands: rows 10 to 20 of a picture of which rows 8 to 24 are held, results from row 9 on.
+        let held = Rows { first: 8, count: 16 };
+        let room = Rows { first: 9, count: 12 };
+        let rows = Some((10..20, held, room));
+        let conv = random.conv(64, 64, 3);
+        check_conv(
+            &gpu,
+            &mut random,
+            &Case { rows, ..base("band", conv, Order::Same, 4, identity(64), Relu) },
+        );
+        let room = Rows { first: 20, count: 20 };
+        let rows = Some((10..20, held, room));
+        let conv = random.conv(64, 256, 3);
+        let case = base("shuffled band", conv, Order::Shuffle, 4, identity(64), Leaky);
+        check_conv(&gpu, &mut random, &Case { rows, ..case });
+    }
+}
+
+/// One test for each size: small enough, one by one, for a checker that takes a hundred times as long.
+mod convolutions_equal_the_plain_one {
+    macro_rules! at {
+        ($($name:ident: $width:literal x $height:literal)*) => {
+            $(#[test] fn $name() { super::convolutions(($width, $height)) })*
         };
-        use Activation::{Leaky, None as Nothing, Offsets, Relu};
-        let mut flows = identity(196);
-        flows.extend(vec![None; 28]);
-        let rgb = (0..8).map(|c| (c < 3).then_some(c)).collect();
-        let cases = [
-            base("rgb", random.conv(3, 64, 3), Order::Same, 1, rgb, Leaky),
-            base("64", random.conv(64, 64, 3), Order::Same, 4, identity(64), Relu),
-            Case {
-                residuals: 1,
-                ..base("64+1", random.conv(64, 64, 3), Order::Same, 4, identity(64), Nothing)
-            },
-            Case {
-                residuals: 2,
-                ..base("64+2", random.conv(64, 64, 3), Order::Same, 4, identity(64), Nothing)
-            },
-            Case {
-                limit: 1e-2,
-                ..base("320", random.conv(320, 64, 3), Order::Same, 4, identity(320), Leaky)
-            },
-            Case { limit: 1e-2, ..base("196", random.conv(196, 64, 3), Order::Same, 4, flows, Leaky) },
-            base("shuffle", random.conv(64, 256, 3), Order::Shuffle, 4, identity(64), Leaky),
-            Case {
-                limit: 2e-2,
-                ..base("offsets", random.conv(64, 432, 3), Order::Offsets, 4, identity(64), Offsets)
-            },
-            Case { batch: 3, ..base("flow 8", random.conv(8, 16, 3), Order::Flow, 1, identity(8), Relu) },
-            Case { batch: 3, ..base("flow 16", random.conv(16, 32, 3), Order::Flow, 2, identity(16), Relu) },
-            Case { batch: 3, ..base("flow 32", random.conv(32, 16, 3), Order::Flow, 4, identity(32), Relu) },
-            Case { batch: 3, ..base("7x7 8", random.conv(8, 32, 7), Order::Flow, 1, identity(8), Relu) },
-            Case { batch: 3, ..base("7x7 32", random.conv(32, 64, 7), Order::Flow, 4, identity(32), Relu) },
-            Case { batch: 3, ..base("7x7 64", random.conv(64, 32, 7), Order::Flow, 4, identity(64), Relu) },
-            Case {
-                batch: 3,
-                ..base("7x7 32 to 16", random.conv(32, 16, 7), Order::Flow, 4, identity(32), Relu)
-            },
-        ];
-        for case in &cases {
-            check_conv(&gpu, &mut random, case);
-        }
-        let (_, h) = size;
-        if h > 30 {
-            // Bands: rows 10 to 20 of a picture of which rows 8 to 24 are held, results from row 9 on.
-            let held = Rows { first: 8, count: 16 };
-            let room = Rows { first: 9, count: 12 };
-            let rows = Some((10..20, held, room));
-            let conv = random.conv(64, 64, 3);
-            check_conv(
-                &gpu,
-                &mut random,
-                &Case { rows, ..base("band", conv, Order::Same, 4, identity(64), Relu) },
-            );
-            let room = Rows { first: 20, count: 20 };
-            let rows = Some((10..20, held, room));
-            let conv = random.conv(64, 256, 3);
-            let case = base("shuffled band", conv, Order::Shuffle, 4, identity(64), Leaky);
-            check_conv(&gpu, &mut random, &Case { rows, ..case });
-        }
+    }
+    at! {
+        at_64x64: 64 x 64
+        at_131x37: 131 x 37
+        at_300x9: 300 x 9
+        at_1x70: 1 x 70
+        at_129x130: 129 x 130
+        at_256x67: 256 x 67
     }
 }
 
