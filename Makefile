@@ -102,28 +102,32 @@ endef
 
 option0: tools ## ProRes 422 on the disk before and after sr-window
 	$(begin)
-	$(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) pre.mov
-	$(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
+	[ -e pre.mov ] || { $(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) -f mov pre.part; made pre.mov; }
+	[ -e mezz.mov ] || { $(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) -f mov mezz.part; made mezz.mov; }
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
+	made video.mkv
 	finish
 
 option1: tools ## as option0, with ProRes LT before sr-window
 	$(begin)
-	$(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) pre.mov
-	$(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
+	[ -e pre.mov ] || { $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part; made pre.mov; }
+	[ -e mezz.mov ] || { $(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) -f mov mezz.part; made mezz.mov; }
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
+	made video.mkv
 	finish
 
 option2: tools ## as option0, with nothing on the disk before sr-window
 	$(begin)
-	$(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) mezz.mov
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
+	[ -e mezz.mov ] || { $(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) -f mov mezz.part; made mezz.mov; }
+	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
+	made video.mkv
 	finish
 
 option3: tools ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr-window
 	$(begin)
-	$(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) mezz.mkv
-	$(call read-yuv,mezz.mkv) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) video.mkv
+	[ -e mezz.mkv ] || { $(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) -f matroska mezz.part; made mezz.mkv; }
+	$(call read-yuv,mezz.mkv) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
+	made video.mkv
 	finish
 
 option4: tools ## straight to x265, no mezzanine; segments only so that it can be resumed
@@ -140,8 +144,7 @@ option5: tools ## ProRes 422 in segments: each is encoded, proved and deleted
 
 recommended: tools ## options 0, 1 and 5 together
 	$(begin)
-	[ -e pre.mov ] || $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part
-	[ -e pre.mov ] || mv pre.part pre.mov
+	[ -e pre.mov ] || { $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part; made pre.mov; }
 	{ $(unless-done) $(call read-rgb,pre.mov) | $(enlarge); } |
 	$(call sink,sr-window) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
 	finish

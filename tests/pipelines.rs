@@ -132,6 +132,17 @@ fn files(job: &Path) -> Vec<String> {
     names
 }
 
+/// A `PATH` on which `program` fails whenever its arguments are like `pattern`, as the shell sees patterns.
+fn path_where(folder: &Path, program: &str, pattern: &str) -> String {
+    let real = shell(&format!("command -v {program}")).run().ok().text().trim().to_owned();
+    let bin = folder.join(format!("no {program} {pattern}"));
+    std::fs::create_dir_all(&bin).unwrap();
+    let text = format!("#!/bin/bash\ncase \"$*\" in {pattern}) exit 2;; *) exec {real} \"$@\";; esac\n");
+    std::fs::write(bin.join(program), text).unwrap();
+    shell(&format!("chmod +x {program}")).within(&bin).run().ok();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
 fn ends_with_a_film(name: &str, more: &[(&str, &str)]) {
     let (folder, source) = (clip::folder(), clip::second());
     let out = folder.path().join("out");
@@ -221,6 +232,40 @@ fn a_killed_run_is_resumed_to_the_same_film() {
     let film = |out: &Path| out.join("option5/film.mkv");
     assert_eq!(clip::decoded(&film(&killed)), clip::decoded(&film(&whole)));
     is_right(&film(&killed), source, FRAMES);
+}
+
+/// Days of work may lie behind a pass that fails; the passes before it are not run again.
+#[test]
+fn what_a_pass_has_made_is_not_made_again() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    let (no_encoder, no_prores, no_input, no_mux) = (
+        path_where(folder.path(), "ffmpeg", "*libx265*"),
+        path_where(folder.path(), "ffmpeg", "*prores*"),
+        path_where(folder.path(), "ffmpeg", "*rawvideo*"),
+        path_where(folder.path(), "mkvmerge", "*--output*"),
+    );
+    let resumed = |path: &str| make("resume", &[("OUT", out.to_str().unwrap())]).env("PATH", path).run();
+    let job = |name: &str| files(&out.join(name));
+
+    // Where the encoder fails, the mezzanines are there, and need not be made to go on.
+    assert_eq!(option("option0", source, &out, &[]).env("PATH", no_encoder).run().code, 2);
+    assert_eq!(job("option0"), ["mezz.mov", "pre.mov", "report.json", "reports", "settings", "source.json"]);
+    let no_more = format!("{}:{no_mux}", no_prores.split(':').next().unwrap());
+    let ended = resumed(&no_more);
+    assert_eq!(ended.stderr.lines().next(), Some("mux-final: mkvmerge: failed"));
+
+    // Where the muxing fails, the pictures are there, with and without segments.
+    let ended = option("recommended", source, &out, &[]).env("PATH", no_mux).run();
+    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some("mux-final: mkvmerge: failed")));
+    for name in ["option0", "recommended"] {
+        assert_eq!(job(name), ["mux", "report.json", "reports", "settings", "source.json", "video.mkv"]);
+    }
+    resumed(&no_input).ok();
+    is_right(&out.join("option0/film.mkv"), source, FRAMES);
+    for name in ["option0", "recommended"] {
+        assert_eq!(job(name), ["film.mkv", "report.json", "reports", "settings", "source.json"]);
+    }
 }
 
 /// Two machines' worth of parts, the second first, give the one-machine film: every packet of every stream is the same.
