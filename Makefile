@@ -46,6 +46,7 @@ JOBS     = 1#                 segments encoded at once
 PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
+$(if $(OUT),,$(error OUT: say which folder, as OUT=dir))
 settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP FIELD_PHASE WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF \
             TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
 export settings $(settings) OUT SAMPLES SAMPLE PREFIX DESTDIR BIN
@@ -164,7 +165,6 @@ join: tools ## make one film of the parts in OUT
 ##@ About a film
 
 plan: tools ## what every option would take of disk and time, from samples of the film
-	rm -rf $(OUT)/plan
 	$(begin)
 	. $(HERE)/scripts/samples
 	samples

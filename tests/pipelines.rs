@@ -379,6 +379,25 @@ fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
     assert!(said.contains("was begun with other settings (< CRF=16 > CRF=20)"), "{said}");
 }
 
+/// A plan is made afresh, but what is deleted for it is nothing but the last one, and that only when there can be a new one.
+#[test]
+fn a_plan_deletes_nothing_else() {
+    let folder = clip::folder();
+    let path = |name: &str| folder.path().join(name);
+    for file in ["my/precious", "my out/plan/plan.json"] {
+        std::fs::create_dir_all(path(file).parent().unwrap()).unwrap();
+        std::fs::write(path(file), "").unwrap();
+    }
+    let said = |out: &Path| {
+        let ended = option("plan", Path::new("/no/film.mkv"), out, &[]).run();
+        assert_eq!(ended.code, 2);
+        ended.stderr.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(said(&path("my out")), "plan: /no/film.mkv: no such file");
+    assert!(said(Path::new("")).ends_with(": *** OUT: say which folder, as OUT=dir.  Stop."));
+    assert!(path("my/precious").exists() && path("my out/plan/plan.json").exists());
+}
+
 /// Prediction before the run, measurement after it: within 10 % of each other, as peak and as film.
 #[test]
 fn the_plan_is_what_the_options_then_take() {
