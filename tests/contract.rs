@@ -161,6 +161,26 @@ fn wrong_words_are_usage_errors_of_one_line() {
 }
 
 #[test]
+fn counts_have_bounds() {
+    let refused = |name: &str, flag: &str, value: &str, why: &str| {
+        let ended = tool(name, &format!("{} {value}", flag.split(' ').next().unwrap())).run();
+        ended.failed(2, &format!("{name}: usage: invalid value '{value}' for '{flag}': {why}"));
+    };
+    for filter in filters() {
+        refused(filter.name, "--threads <N>", "0", "0 is not in 1..=1024");
+        refused(filter.name, "--threads <N>", "1025", "1025 is not in 1..=1024");
+        for flag in ["--start <N>", "--frames <N>", "--expect-frames <N>"] {
+            let why = "18446744073709551615 is not in 0..=1000000000000";
+            refused(filter.name, flag, "18446744073709551615", why);
+        }
+    }
+    for (name, flag) in [("sr-window", "--first-frame <M>"), ("seg-sink", "--first-frame <N>")] {
+        refused(name, flag, "1000000000001", "1000000000001 is not in 0..=1000000000000");
+    }
+    refused("seg-sink", "--jobs <N>", "1025", "1025 is not in 1..=1024");
+}
+
+#[test]
 fn a_frame_that_no_memory_holds_is_refused() {
     let too_large =
         |shape: &str, bytes: u64| format!("a frame of {shape} has {bytes} bytes; 2147483647 are the most");

@@ -1,7 +1,7 @@
 //! Flags that mean the same in every tool.
 
 use crate::{Error, Result, progress::Progress};
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use clap_complete::Shell;
 use rawstream::{ChromaLocation, ColorRange, Container, Matrix, PixFmt, Told};
 use std::{path::PathBuf, str::FromStr};
@@ -30,8 +30,8 @@ pub struct RunArgs {
 /// Worker threads.
 #[derive(Args, Clone, Debug)]
 pub struct ThreadArgs {
-    /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Worker threads, 1 to 1024 [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 
@@ -55,7 +55,7 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "N[/D]", value_parser = parse_rate)]
     pub rate: Option<Spoken>,
     /// Fail with exit 3 unless the input has exactly N frames
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = frame_count())]
     pub expect_frames: Option<u64>,
 }
 
@@ -80,10 +80,10 @@ pub struct OutputArgs {
     #[arg(short, long, value_name = "raw|y4m")]
     pub format: Option<Container>,
     /// Emit from film frame N on; frames before it are read and serve as context
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = frame_count())]
     pub start: u64,
     /// Emit N frames, then stop reading
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = frame_count())]
     pub frames: Option<u64>,
 }
 
@@ -183,6 +183,11 @@ impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.width, self.height)
     }
+}
+
+/// A number of frames: up to a thousand years of film, so that no sum or product of such numbers overflows.
+pub fn frame_count() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=1_000_000_000_000)
 }
 
 /// A rate above zero, exact: `25`, `24000/1001`, or `23.976` with a note.

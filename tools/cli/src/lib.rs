@@ -17,7 +17,9 @@ mod report;
 mod session;
 mod streams;
 
-pub use args::{ColorArgs, Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, parse_bytes, parse_rate};
+pub use args::{
+    ColorArgs, Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, frame_count, parse_bytes, parse_rate,
+};
 pub use error::{Error, Result, reason};
 pub use kernel::ending_signals;
 pub use session::{Session, Tool, main};

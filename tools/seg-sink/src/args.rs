@@ -2,7 +2,7 @@
 
 use crate::{proof::Verify, run, status, template::Template};
 use clap::Parser;
-use cli::{Error, InputArgs, Result, RunArgs, Session, Tool, parse_bytes, parse_rate};
+use cli::{Error, InputArgs, Result, RunArgs, Session, Tool, frame_count, parse_bytes, parse_rate};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 use timebase::{Rational, Spoken};
 
@@ -28,7 +28,7 @@ pub struct SegSink {
     #[arg(long = "final", value_name = "CMD", required_unless_present_any = ["status", "completions"])]
     pub(crate) final_: Option<Template>,
     /// Segments that are finished at once
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: u16,
     /// The most that the job's folder may ever hold
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
@@ -37,7 +37,7 @@ pub struct SegSink {
     #[arg(long)]
     pub(crate) resume: bool,
     /// Standard input begins with film frame N; what is safe already is read and let go
-    #[arg(long, value_name = "N", requires = "resume")]
+    #[arg(long, value_name = "N", requires = "resume", value_parser = frame_count())]
     pub(crate) first_frame: Option<u64>,
     /// Delete neither mezzanines nor segments
     #[arg(long)]

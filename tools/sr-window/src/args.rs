@@ -3,7 +3,9 @@
 use crate::{engines, run, window::Grid};
 use basicvsrpp::Precision;
 use clap::Parser;
-use cli::{Error, InputArgs, OutputArgs, Result, RunArgs, Session, Size, ThreadArgs, Tool, parse_bytes};
+use cli::{
+    Error, InputArgs, OutputArgs, Result, RunArgs, Session, Size, ThreadArgs, Tool, frame_count, parse_bytes,
+};
 use serde_json::{Value, json};
 use std::{io::Write, path::PathBuf, str::FromStr, time::Duration};
 
@@ -37,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub max_memory: Option<u64>,
     /// Standard input begins with film frame M
-    #[arg(long, value_name = "M", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "M", default_value_t = 0, hide_default_value = true, value_parser = frame_count())]
     pub first_frame: u64,
     /// Run CMD as the engine instead: the same windows around a child process that holds another model
     #[arg(long, value_name = "CMD", conflicts_with_all = ["weights", "device", "precision", "tile", "max_memory"])]
