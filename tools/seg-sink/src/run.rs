@@ -37,7 +37,6 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     let commands = (args.mezz.clone(), final_);
     check_commands(&commands)?;
     proof::find_tools()?;
-    let output = absolute(&output)?;
     if !args.resume && Folder::is_used(dir) {
         return Err(Error::usage(dir.display(), "holds a job already; --resume goes on with it"));
     }
@@ -46,6 +45,8 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     }
 
     let folder = Folder::create(dir)?;
+    // Only now: it may lie in the job's own folder.
+    let output = absolute(&output)?;
     let _lock = folder.lock()?;
     let (mut state, sound) = State::read(&folder)?;
     if state.done && state.film.as_ref().is_some_and(|f| f.path == output && output.exists()) {

@@ -95,11 +95,23 @@ fn other_settings_are_refused() {
 fn another_films_name_is_refused() {
     let job = Job::new();
     std::fs::write(job.path("film.mkv"), "precious").unwrap();
-    let run = job.run(&["--final", FFV1], &frames(0..10));
-    assert_eq!(run.code, 1);
-    assert!(run.stderr.ends_with("film.mkv: is there already\n"), "{}", run.stderr);
+    job.run(&["--final", FFV1], &frames(0..10)).failed(1, "seg-sink: film.mkv: is there already");
     assert_eq!(std::fs::read(job.path("film.mkv")).unwrap(), b"precious");
     assert!(!job.path("job").exists());
+}
+
+#[test]
+fn the_film_may_lie_in_the_folder_that_the_job_makes() {
+    let job = Job::new();
+    let to = |output| {
+        let mut command = job.bare();
+        command.args(["-o", output, "-s", "16x16", "-p", "yuv420p", "-r", "24", "--final", FFV1]);
+        run(command, &frames(0..10))
+    };
+    to("nowhere/film.mkv").failed(1, "seg-sink: nowhere/film.mkv: No such file or directory");
+    std::fs::remove_dir_all(job.path("job")).unwrap();
+    to("job/film.mkv").ok();
+    assert_eq!(job::decode(&job.path("job/film.mkv")), frames(0..10));
 }
 
 #[test]
