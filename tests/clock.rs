@@ -275,15 +275,16 @@ fn no_drift() {
 fn refusals() {
     let Film { folder, source, video } = film();
     let out = folder.path().join("refused.mkv");
-    let faster = "mux-final: --audio copy: sound that is not slowed runs ahead of the pictures, by 0.1 s at the end of this \
-                  film; say pitch-kept or pitch-lowered";
+    let faster = "mux-final: --audio copy: sound that is not slowed runs ahead of the pictures, by 4 %; \
+                  say pitch-kept or pitch-lowered";
     mux("copy", source, video, &out).failed(2, faster);
     mux("pitch", source, video, &out)
         .failed(2, "mux-final: --audio pitch: there are pitch-kept and pitch-lowered");
     let missing = folder.path().join("none.mkv");
     mux("pitch-kept", &missing, video, &out)
         .failed(1, &format!("mux-final: {}: no such file", missing.display()));
-    let usage = "mux-final: usage: mux-final [--audio pitch-kept|pitch-lowered] [--start N] [--work DIR] SRC VIDEO OUT";
+    let usage = "mux-final: usage: mux-final [--audio pitch-kept|pitch-lowered] [--start N] [--work DIR] SRC VIDEO OUT, \
+                 or --check SRC";
     script("mux-final").arg(source).arg(video).run().failed(2, usage);
     hevc("long.mkv", "51", folder.path());
     let long = folder.path().join("long.mkv");

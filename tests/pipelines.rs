@@ -364,6 +364,50 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
     }
 }
 
+/// Sound, subtitles and chapters come last, but what they cannot work without is asked for first.
+#[test]
+fn what_cannot_be_muxed_is_refused_before_the_first_frame() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let out = folder.path().join("out");
+    let path = |name: &str| folder.path().join(name);
+    let files = format!(
+        "ffmpeg -v error -i '{}' -map 0 -c copy -c:s mov_text a.mp4
+         ffmpeg -v error -i a.mp4 -map 0:v -map 0:a -map_chapters -1 -c copy b.nut
+         # A command is not there where it is the only one that is not.
+         mkdir bin; IFS=:; for folder in $PATH; do cp -sn \"$folder\"/* bin 2>/dev/null || :; done; rm bin/mkvmerge",
+        source.display()
+    );
+    shell(&files).within(folder.path()).run().ok();
+    let (film, usual) = (source.to_str().unwrap(), std::env::var("PATH").unwrap());
+    let [mp4, nut, bin] = ["a.mp4", "b.nut", "bin"].map(|name| path(name).display().to_string());
+    let no_rubberband = path_where(folder.path(), "ffmpeg", "*rubberband*");
+    for (film, on, reason) in [
+        (
+            &*mp4,
+            &usual,
+            format!(
+                "{mp4}: subtitles and chapters are read from Matroska; `mkvmerge -o film.mkv {mp4}` makes it that"
+            ),
+        ),
+        (
+            &nut,
+            &usual,
+            format!("{nut}: mkvmerge knows 0 of its 1 audio tracks (ac3); the others would be lost"),
+        ),
+        (film, &bin, "mkvmerge: not installed; the package is mkvtoolnix".into()),
+        (
+            film,
+            &no_rubberband,
+            "--audio pitch-kept: this ffmpeg has no rubberband; --audio pitch-lowered does without".into(),
+        ),
+    ] {
+        let ended = option("option4", Path::new(film), &out, &[]).env("PATH", on).run();
+        let said = format!("mux-final: {reason}");
+        assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(said.as_str())));
+        assert!(!out.exists());
+    }
+}
+
 #[test]
 fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
     let (folder, source) = (clip::folder(), clip::second());
