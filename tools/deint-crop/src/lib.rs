@@ -55,8 +55,9 @@ pub struct DeintCrop {
     /// Write a JSON line about every frame that --field-phase decides on to FILE
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Read the whole film and print, as JSON, what it shows of fields, bars, pixel aspect and range
-    #[arg(long)]
+    /// Print, as JSON, what the frames show of fields, bars, pixel aspect and range instead of them
+    #[arg(long, conflicts_with_all = ["field", "mode", "deint", "kernel", "crop", "field_phase", "log", "matrix_in",
+        "matrix", "range_in", "range", "chromaloc_in", "chromaloc", "out_pix_fmt", "format"])]
     pub analyze: bool,
     #[command(flatten)]
     color: ColorArgs,
@@ -298,13 +299,19 @@ impl DeintCrop {
             .ok_or_else(|| Error::usage("--analyze", "needs YUV; RGB says nothing of how it was coded"))?;
         let verdict = self.pool()?.install(|| -> Result<_> {
             let mut input = input.ahead()?;
+            let emit = self.output.emit();
             let (mut frame, mut next) = (Vec::new(), Vec::new());
-            let mut more = input.read(&mut frame)?;
-            while more {
+            let mut more = emit.frames != Some(0) && input.read(&mut frame)?;
+            let mut n = 0;
+            while more && emit.end().is_none_or(|end| n < end) {
                 more = input.read(&mut next)?;
-                analysis.add(&frame, more.then_some(&next));
+                if emit.contains(n) {
+                    analysis.add(&frame, more.then_some(&next));
+                }
                 std::mem::swap(&mut frame, &mut next);
+                n += 1;
             }
+            emit.check(n)?;
             Ok(analysis.verdict((shape.target.width, shape.target.height)))
         })?;
         session.fact("analysis", verdict.clone());

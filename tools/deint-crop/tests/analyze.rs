@@ -1,6 +1,6 @@
 //! `--analyze` on films whose fields, bars, pixel aspect and range are known.
 
-use pipelines::{shell, tool};
+use pipelines::{clip, shell, tool};
 use serde_json::{Value, json};
 
 /// What is found in the film that an ffmpeg filter chain makes of a moving picture with 2:1 bars above and below.
@@ -56,6 +56,32 @@ fn bars_aspect_and_range() {
     let black = analyze("fps=25,drawbox=t=fill:c=black", "");
     assert_eq!((&black["crop"], &black["field_order"]), (&json!("none"), &Value::Null), "{black}");
     assert_eq!(black["phase"], Value::Null);
+}
+
+/// A part is looked at as if it were a film.
+#[test]
+fn a_part_is_looked_at_alone() {
+    let film = clip::y4m(64, 48, 12);
+    let analyze = |args: &str| tool("deint-crop", &format!("--analyze {args}")).input(film.clone()).run();
+    let frames = |args| {
+        let found: Value = serde_json::from_str(analyze(args).ok().text()).unwrap();
+        found["nb_frames"].as_u64().unwrap()
+    };
+    assert_eq!([frames(""), frames("--start 5"), frames("--start 5 --frames 2")], [12, 7, 2]);
+    analyze("--start 5 --frames 8")
+        .failed(3, "deint-crop: <stdin>: ended after 12 frames; --start 5 --frames 8 was asked for");
+}
+
+#[test]
+fn flags_that_it_would_ignore_are_refused() {
+    for (flag, shown) in [
+        ("--crop 8:8:0:0", "--crop <W:H:X:Y|none>"),
+        ("--matrix bt709", "--matrix <M>"),
+        ("--format y4m", "--format <raw|y4m>"),
+    ] {
+        let why = format!("usage: the argument '--analyze' cannot be used with '{shown}'");
+        tool("deint-crop", &format!("--analyze {flag}")).run().failed(2, &format!("deint-crop: {why}"));
+    }
 }
 
 #[test]

@@ -37,7 +37,8 @@ pub struct Retime25To24 {
     #[arg(long, value_name = "none|ordered|error", default_value = "ordered", hide_default_value = true)]
     dither: Dither,
     /// Read what ffprobe says of the film instead of frames, and print its time map as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["height", "scale", "kernel", "dither", "matrix_in", "matrix", "range_in", "range",
+        "chromaloc_in", "chromaloc", "size", "pix_fmt", "rate", "expect_frames", "out_pix_fmt", "format", "threads"])]
     map: bool,
     #[command(flatten)]
     color: ColorArgs,

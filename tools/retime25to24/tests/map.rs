@@ -63,6 +63,19 @@ fn a_time_is_not_taken_for_a_rate() {
 }
 
 #[test]
+fn flags_that_it_would_ignore_are_refused() {
+    for (flag, shown) in [
+        ("--expect-frames 3", "--expect-frames <N>"),
+        ("--height 1440", "--height <ROWS>"),
+        ("--matrix bt709", "--matrix <M>"),
+        ("--threads 2", "--threads <N>"),
+    ] {
+        let why = format!("usage: the argument '--map' cannot be used with '{shown}'");
+        tool("retime25to24", &format!("--map {flag}")).run().failed(2, &format!("retime25to24: {why}"));
+    }
+}
+
+#[test]
 fn an_excerpt_has_its_own_zero() {
     let chapter = |id, start: &str, end: &str| json!({ "id": id, "start_time": start, "end_time": end });
     let probe = json!({

@@ -27,7 +27,7 @@ pub struct Args {
     /// Frames a second of the film to be; times are multiplied by FROM/TO
     #[arg(long, value_name = "N[/D]", default_value = "24", value_parser = parse_rate)]
     to: Spoken,
-    /// Multiply times by this instead
+    /// Multiply times by this instead; FROM is then only what a MicroDVD file counts in that does not say
     #[arg(long, value_name = "N[/D]", conflicts_with = "to", value_parser = parse_rate)]
     ratio: Option<Spoken>,
     /// Then add this to every time, such as 1.5s or -200ms

@@ -43,6 +43,17 @@ fn slows_by_default() {
     assert_eq!(ran(&["--from", "24", "--to", "25"], slow.as_bytes()).0, SRT);
 }
 
+/// With a ratio the rate so far is no part of it, but what frames of MicroDVD are counted in.
+#[test]
+fn a_ratio_leaves_the_rate_to_what_counts_frames() {
+    let srt = |from| {
+        let flags = ["--ratio", "1", "--from", from, "-f", "microdvd", "-t", "srt"];
+        ran(&flags, b"{50}{100}Who woke me up?\n").0.lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(srt("25"), "00:00:02,000 --> 00:00:04,000");
+    assert_eq!(srt("50"), "00:00:01,000 --> 00:00:02,000");
+}
+
 #[test]
 fn a_shift_comes_after_the_ratio() {
     let shifted =
