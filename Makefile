@@ -46,6 +46,8 @@ JOBS     = 1#                 segments encoded at once
 PREFIX   = /usr/local
 BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
 
+# Paths are what was typed, whatever is in them.
+$(foreach path,SRC OUT WEIGHTS ENGINE,$(eval override $(path) := $$(value $(path))))
 $(if $(OUT),,$(error OUT: say which folder, as OUT=dir))
 settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP FIELD_PHASE WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF \
             TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
@@ -54,7 +56,7 @@ export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
 
 # The stages. FIRST, NEXT, END, SEEN and READ are frames of the film: the first that sr-window reads, the first and the end of
 # those that it emits, the end of those that it and that deint-crop read. Only where a part ends before the film does are the
-# last three not the same. PREPARED and ENLARGED are picture sizes. `begin` finds them all.
+# last three not the same. PREPARED and ENLARGED are picture sizes, SEGMENT_FRAMES is SEGMENT. `begin` finds them all.
 ffmpeg   = ffmpeg -hide_banner -loglevel error -nostdin -y
 decode   = $(ffmpeg) $$SEEK -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
 prepare  = deint-crop --field-phase $(FIELD_PHASE) --scale $(SCALE) --crop $$CROP --start $$FIRST $$CONTEXT \
@@ -65,7 +67,7 @@ network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(D
 retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
 whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
 sink     = seg-sink --dir segments --resume --first-frame $$((NEXT - START)) $(1:%=--upstream-report reports/%.json) \
-             --segment $(SEGMENT) --jobs $(JOBS) $(if $(MAX_DISK),--max-disk $(MAX_DISK)) \
+             --segment $${SEGMENT_FRAMES}f --jobs $(JOBS) $(if $(MAX_DISK),--max-disk "$$MAX_DISK") \
              $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv >>reports/events
 unless-done = [ $$NEXT = $$END ] ||
 rgb48    = --pix-fmt rgb48le --rate 25

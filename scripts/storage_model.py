@@ -5,7 +5,9 @@ Sizes are bytes, times seconds, a pace is seconds a frame.
 """
 
 import re
+import sys
 from dataclasses import dataclass
+from fractions import Fraction
 
 # The clock of the films, frames a second.
 FPS = 25
@@ -94,12 +96,24 @@ def on_disk(option, frames, rates, segments, context=0):
     return dict(peak=max(pre + encode, join, 2 * (video + sound)), pre=pre, mezz=mezz, final=video + sound)
 
 
+# Seconds, by every word that seg-sink knows.
+UNITS = {word: Fraction(seconds) for seconds, words in {
+    "1e-9": "nanos nsec ns", "1e-6": "usec us µs", "1e-3": "millis msec ms", "1": "seconds second secs sec s",
+    "60": "minutes minute min mins m", "3600": "hours hour hr hrs h", "86400": "days day d", "604800": "weeks week wk wks w",
+}.items() for word in words.split()}
+
+
 def in_frames(length):
-    """A length as seg-sink takes it, in frames of the film: 15000f, 10min, 1h 30m."""
-    if length.endswith("f"):
-        return int(length[:-1])
-    units = {"h": 3600, "hr": 3600, "min": 60, "m": 60, "s": 1, "sec": 1}
-    return FPS * sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s*([a-z]+)", length))
+    """A length as seg-sink takes it, in whole frames of the film: 15000f, 10min, 1h 30m, 1.5h."""
+    span = rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})(?![a-zµ])\s*"
+    frames = 0
+    if re.fullmatch(r"\d+f", length):
+        frames = int(length[:-1])
+    elif re.fullmatch(f"({span})+", length):
+        frames = int(FPS * sum(Fraction(n) * UNITS[unit] for n, unit in re.findall(span, length)))
+    if frames < 1:
+        raise ValueError(f"{length}: say a time, such as 10min, or frames, such as 15000f")
+    return frames
 
 
 def size(n):
@@ -112,3 +126,11 @@ def size(n):
 def clock(seconds):
     s = round(seconds)
     return f"{s // 3600}:{s // 60 % 60:02}:{s % 60:02}"
+
+
+# For shell scripts: a length in frames.
+if __name__ == "__main__":
+    try:
+        print(in_frames(sys.argv[1]))
+    except ValueError as wrong:
+        sys.exit(str(wrong))

@@ -6,7 +6,7 @@
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use pipelines::{Ended, Run, clip, ffprobe, make, nearest, shared, shell};
+use pipelines::{Ended, Run, bin, clip, ffprobe, make, nearest, root, shared, shell, tool};
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 
@@ -234,6 +234,73 @@ fn a_killed_run_is_resumed_to_the_same_film() {
     is_right(&film(&killed), source, FRAMES);
 }
 
+/// Whatever is in the names of folders and files, and with blanks in the values, from wherever make is called; and `resume`
+/// goes on with every option's job, though one of them fails again.
+#[test]
+fn names_are_taken_as_they_are() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let (here, out) = (folder.path().join("it's \"$(HOME)\" & more"), "it's the $out folder");
+    std::fs::create_dir(&here).unwrap();
+    std::os::unix::fs::symlink(nearest(), here.join("engine's")).unwrap();
+    std::fs::copy(source, here.join("it's a $film.mkv")).unwrap();
+    let called = |target: &str, more: &[&str], path: &str| {
+        let mut run =
+            shell("exec make --no-print-directory \"$@\"").within(&here).env("PATH", path).arg("make");
+        for word in ["-f", root().join("Makefile").to_str().unwrap(), target, &format!("OUT={out}")] {
+            run = run.arg(word);
+        }
+        run = run.arg(format!("BIN={}", bin().display()));
+        more.iter().fold(run, |run, word| run.arg(word)).run()
+    };
+    let usual = std::env::var("PATH").unwrap();
+    let part = |part: &str, path: &str| {
+        let told = "SCALE=64x64 WINDOW=8 OVERLAP=2 HEIGHT=144 PRESET=ultrafast".split(' ');
+        let names =
+            ["SRC=it's a $film.mkv", "ENGINE=\"./engine's\"", "SEGMENT=0s 280ms", "MAX_DISK=1 GB", part];
+        called("option4", &names.into_iter().chain(told).collect::<Vec<_>>(), path)
+    };
+    part("PART=2/2", &usual).ok();
+    assert_eq!(part("PART=1/2", &path_where(folder.path(), "ffmpeg", "*libx265*")).code, 2);
+
+    // No option's job, and one that fails before that.
+    for (job, settings) in [("plan", "SRC=none"), ("option0", "SRC=/no/film.mkv")] {
+        std::fs::create_dir(here.join(out).join(job)).unwrap();
+        std::fs::write(here.join(out).join(job).join("settings"), settings).unwrap();
+    }
+    let resumed = called("resume", &[], &usual);
+    let said: Vec<_> = resumed.stderr.lines().filter(|line| !line.starts_with("make")).collect();
+    assert_eq!((resumed.code, &said[..]), (2, &["option0: /no/film.mkv: no such file"][..]));
+    called("join", &[], &usual).ok();
+    let film = folder.path().join("film.mkv");
+    std::fs::rename(here.join(out).join("option4/film.mkv"), &film).unwrap();
+    is_right(&film, source, FRAMES);
+}
+
+/// A length means the same to the plan, to parts and to seg-sink.
+#[test]
+fn a_segment_is_as_long_as_seg_sink_says() {
+    let folder = clip::folder();
+    let model = root().join("scripts/storage_model.py");
+    let in_frames = |length: &str| shell("python3 \"$0\" \"$1\"").arg(&model).arg(length).run();
+    for length in
+        ["7f", "10min", "1h 30m", "1h30m", "1.5h", "0.5 min", "2minutes", "10mins", "1hour", "500ms", "1 day"]
+    {
+        let job = folder.path().join(length);
+        let sink = tool("seg-sink", "-s 16x16 -p rgb24 -r 25 --final")
+            .arg("false {out}")
+            .arg("-o")
+            .arg(folder.path().join("film.mkv"));
+        sink.arg("--dir").arg(&job).arg("--segment").arg(length).input(clip::raw(1, 768)).run();
+        let status: Value =
+            serde_json::from_str(tool("seg-sink", "--status --dir").arg(&job).run().ok().text()).unwrap();
+        assert_eq!(in_frames(length).ok().text().trim(), status["settings"]["segment_frames"].to_string());
+    }
+    for length in ["", "5", "0f", "10ms", "1.h", "1h x", "1hourly", "ten min"] {
+        in_frames(length)
+            .failed(1, &format!("{length}: say a time, such as 10min, or frames, such as 15000f"));
+    }
+}
+
 /// Days of work may lie behind a pass that fails; the passes before it are not run again.
 #[test]
 fn what_a_pass_has_made_is_not_made_again() {
@@ -355,6 +422,8 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
     assert_eq!(said(missing), "option4: /no/film.mkv: no such file");
     let missing = option("option4", source, &out, &[("WEIGHTS", "/no/weights.pth")]).run();
     assert_eq!(said(missing), "option4: /no/weights.pth: no such checkpoint");
+    let long = option("option4", source, &out, &[("SEGMENT", "1h x")]).run();
+    assert_eq!(said(long), "option4: SEGMENT=1h x: say a time, such as 10min, or frames, such as 15000f");
     let long = option("option4", source, &out, &[("FRAMES", "26")]).run();
     assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 were asked for"));
     if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
