@@ -7,6 +7,7 @@ SHELL         := bash
 $(if $(V),,.SILENT:)
 .DEFAULT_GOAL := help
 HERE          := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+$(if $(filter %/scripts/job,$(wildcard $(HERE)/scripts/job)),,$(error this folder has a blank in its path, which make cannot do with))
 
 # What to make of what.
 SRC      =#                   the film: a PAL DVD remux, 25 frames a second
@@ -52,7 +53,9 @@ $(if $(OUT),,$(error OUT: say which folder, as OUT=dir))
 settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP FIELD_PHASE WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF \
             TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
 export settings $(settings) OUT SAMPLES SAMPLE PREFIX DESTDIR BIN
-export PATH := $(if $(BIN),$(abspath $(BIN)):)$(PATH)
+# An installation's tools are in its own bin. Where that is in PATH already, it is no reason to prefer another ffmpeg.
+tools-in := $(abspath $(or $(BIN),$(HERE)/../../bin))
+export PATH := $(if $(BIN),$(tools-in):,$(if $(findstring :$(tools-in):,:$(PATH):),,$(tools-in):))$(PATH)
 
 # The stages. FIRST, NEXT, END, SEEN and READ are frames of the film: the first that sr-window reads, the first and the end of
 # those that it emits, the end of those that it and that deint-crop read. Only where a part ends before the film does are the

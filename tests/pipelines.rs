@@ -301,6 +301,56 @@ fn a_segment_is_as_long_as_seg_sink_says() {
     }
 }
 
+/// What is installed finds its own tools, and is installed where make was called to.
+#[test]
+fn an_installation_needs_no_path() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let install = |prefix: &str| {
+        let run = shell("exec \"$0\"").arg(root().join("scripts/install")).env("PREFIX", prefix);
+        run.env("DESTDIR", "").env("BIN", bin()).within(folder.path()).run()
+    };
+    install("there").ok();
+    let mut film = shell("exec there/bin/storage-diet option4 FRAMES=4 \"$@\"").arg("storage-diet");
+    for (name, value) in small(source, Path::new("out")) {
+        film = film.arg(format!("{name}={value}"));
+    }
+    film.env("PATH", std::env::var("PATH").unwrap()).within(folder.path()).run().ok();
+    assert_eq!(clip::decoded(&folder.path().join("out/option4/film.mkv")).len(), 4);
+
+    let blank = folder.path().join("a b");
+    let said = format!("install: {}: has a blank in it, which make cannot do with", blank.display());
+    install("a b").failed(2, &said);
+    std::fs::create_dir(&blank).unwrap();
+    std::fs::copy(root().join("Makefile"), blank.join("Makefile")).unwrap();
+    let ended = shell("exec make help").within(&blank).run();
+    let said = "*** this folder has a blank in its path, which make cannot do with.  Stop.";
+    assert_eq!((ended.code, ended.stderr.split_once(": ").unwrap().1.trim_end()), (2, said));
+}
+
+/// sbatch hands what it is told to sh, in whatever locale.
+#[test]
+fn slurm_runs_what_was_typed() {
+    let folder = clip::folder();
+    let words = "#!/bin/bash\nprintf '<%s>' \"$@\" >&2; echo >&2\n";
+    let sbatch = "#!/bin/bash\nSLURM_ARRAY_TASK_ID=3 sh -c \"${*: -1}\"; echo 7\n";
+    for (name, text) in [("words", words), ("sbatch", sbatch)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    shell("chmod +x words sbatch").within(folder.path()).run().ok();
+    let ended = shell("exec \"$0\" 4 option5 \"SRC=it's Amélie's \\$film.mkv\" OUT=out")
+        .arg(root().join("scripts/slurm"))
+        .env("PATH", format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap()))
+        .env("MAKE", folder.path().join("words"))
+        .env("LC_ALL", "C")
+        .run()
+        .ok();
+    let run = |target, part| {
+        let make = format!("<--no-print-directory><-f><{}/Makefile>", root().display());
+        format!("{make}<{target}><SRC=it's Amélie's $film.mkv><OUT=out>{part}\n")
+    };
+    assert_eq!(ended.stderr, run("option5", "<PART=3/4>") + &run("join", ""));
+}
+
 /// Days of work may lie behind a pass that fails; the passes before it are not run again.
 #[test]
 fn what_a_pass_has_made_is_not_made_again() {
