@@ -51,7 +51,7 @@ pub(crate) fn parse_header(line: &str) -> Result<VideoFormat, String> {
     if words.next() != Some("YUV4MPEG2") {
         return Err(format!("not a YUV4MPEG2 header: `{line}`"));
     }
-    let (mut width, mut height) = (None, None);
+    let (mut width, mut height, mut subsampling) = (None, None, None);
     let mut format = VideoFormat::new(0, 0, PixFmt::ALL[0]);
     for word in words {
         let bad = || format!("bad tag {word} in the YUV4MPEG2 header");
@@ -83,11 +83,16 @@ pub(crate) fn parse_header(line: &str) -> Result<VideoFormat, String> {
             Some('X') => match value {
                 "COLORRANGE=LIMITED" => format.color_range = Some(ColorRange::Limited),
                 "COLORRANGE=FULL" => format.color_range = Some(ColorRange::Full),
-                _ => format.extensions.push(value.to_owned()),
+                _ => match value.strip_prefix("YSCSS=") {
+                    // ffmpeg's older spelling of `C`.
+                    Some(space) => subsampling = SPACES.iter().find(|(c, ..)| c.eq_ignore_ascii_case(space)),
+                    None => format.extensions.push(value.to_owned()),
+                },
             },
             _ => return Err(bad()),
         }
     }
+    format.chroma_location = format.chroma_location.or(subsampling.and_then(|(.., siting)| *siting));
     match (width, height) {
         (Some(w @ 1..=65536), Some(h @ 1..=65536)) => (format.width, format.height) = (w, h),
         _ => return Err(format!("no usable width and height in the YUV4MPEG2 header: `{line}`")),
@@ -114,16 +119,10 @@ pub(crate) fn parse_frame_line(line: &str) -> Result<Option<FieldOrder>, String>
 /// The header line with its newline, under [`MAX_WRITTEN`] bytes.
 pub(crate) fn header(format: &VideoFormat) -> Result<String, String> {
     let named = |(_, name, _): &&(&str, &str, Option<ChromaLocation>)| *name == format.pix_fmt.name();
-    let mut spaces = SPACES.iter().filter(named);
     // The deep formats have one name that ffmpeg knows; only 8-bit 4:2:0 has one for each siting.
-    let space = if format.pix_fmt.name() == "yuv420p" {
-        match format.chroma_location {
-            None => SPACES.get(3),
-            siting => spaces.find(|(.., s)| *s == siting),
-        }
-    } else {
-        spaces.next()
-    };
+    let sited =
+        SPACES.iter().find(|(_, name, siting)| *name == "yuv420p" && *siting == format.chroma_location);
+    let space = if format.pix_fmt.name() == "yuv420p" { sited } else { SPACES.iter().find(named) };
     let (space, ..) =
         space.ok_or_else(|| format!("YUV4MPEG2 cannot carry {}; ask for raw", format.pix_fmt))?;
     let pair = |r: Option<Rational>| r.map_or("0:0".to_owned(), |r| format!("{}:{}", r.num(), r.den()));
@@ -145,7 +144,10 @@ pub(crate) fn header(format: &VideoFormat) -> Result<String, String> {
         Some(ColorRange::Full) => line.push_str(" XCOLORRANGE=FULL"),
         None => {}
     }
-    for extension in &format.extensions {
+    let is_deep = format.pix_fmt.bits > 8 && format.pix_fmt.subsampling() == (1, 1);
+    let siting = sited.filter(|(.., siting)| is_deep && siting.is_some());
+    let siting = siting.map(|(name, ..)| format!("YSCSS={}", name.to_uppercase()));
+    for extension in siting.iter().chain(&format.extensions) {
         // An unknown tag is worth passing on, yet not at the price of a header that ffmpeg refuses.
         if line.len() + extension.len() + 3 <= MAX_WRITTEN {
             line.push_str(" X");
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!((format.width, format.height), (720, 576));
         assert_eq!(format.field_order, Some(FieldOrder::Tff));
         assert_eq!(format.chroma_location, Some(ChromaLocation::Left));
-        assert_eq!(format.extensions, ["YSCSS=420MPEG2"]);
+        assert_eq!(format.extensions, [""; 0]);
         assert_eq!(parse_header(header(&format).unwrap().trim_end()).unwrap(), format);
     }
 
@@ -188,6 +190,26 @@ mod tests {
                     assert_eq!(e, format!("YUV4MPEG2 cannot carry {pix_fmt}; ask for raw"));
                 }
             }
+        }
+    }
+
+    /// In `C` at 8 bits, in `XYSCSS` above; whatever else the one or the other says.
+    #[test]
+    fn siting_is_carried() {
+        use ChromaLocation::{Center, Left, TopLeft};
+        for (space, siting, written) in [
+            ("C420p10 XYSCSS=420JPEG", Some(Center), "C420p10 XYSCSS=420JPEG"),
+            ("XYSCSS=420PALDV C420p16", Some(TopLeft), "C420p16 XYSCSS=420PALDV"),
+            ("C420jpegp10", Some(Center), "C420p10 XYSCSS=420JPEG"),
+            ("C420p10 XYSCSS=420P10", None, "C420p10"),
+            ("C420jpeg XYSCSS=420MPEG2", Some(Center), "C420jpeg"),
+            ("C420 XYSCSS=420MPEG2", Some(Left), "C420mpeg2"),
+            ("C422p10 XYSCSS=422P10", None, "C422p10"),
+        ] {
+            let format = parse_header(&format!("YUV4MPEG2 W4 H2 {space}")).unwrap();
+            assert_eq!(format.chroma_location, siting, "{space}");
+            let line = format!("YUV4MPEG2 W4 H2 F0:0 I? A0:0 {written}\n");
+            assert_eq!(header(&format).unwrap(), line, "{space}");
         }
     }
 

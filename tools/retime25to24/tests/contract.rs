@@ -13,9 +13,26 @@ fn retime(args: &str, input: impl Into<Vec<u8>>) -> Ended {
 fn relabels_and_keeps_every_frame() {
     for frames in [1, 2, 25, 26] {
         let end = retime(&format!("{INPUT} -r 25 --height 6 -f y4m"), clip::raw(frames, FRAME)).ok();
-        let header = b"YUV4MPEG2 W12 H6 F24:1 Ip A0:0 C420p10 XCOLORRANGE=LIMITED\n";
-        assert!(end.stdout.starts_with(header), "{}", String::from_utf8_lossy(&end.stdout[..80]));
+        let header = b"YUV4MPEG2 W12 H6 F24:1 Ip A0:0 C420p10 XCOLORRANGE=LIMITED XYSCSS=420MPEG2\n";
+        assert!(end.stdout.starts_with(header), "{}", String::from_utf8_lossy(&end.stdout[..header.len()]));
         assert_eq!(end.stdout.len(), header.len() + frames * (6 + 12 * 6 * 3));
+    }
+}
+
+/// The tag of the input says where chroma was, that of the output where it is.
+#[test]
+fn siting_in_and_out() {
+    let film = [b"YUV4MPEG2 W4 H2 F25:1 Ip C420jpeg XYSCSS=420JPEG\nFRAME\n", &[7; 12][..]].concat();
+    for (flags, space) in [
+        ("", "C420p10 XCOLORRANGE=LIMITED XYSCSS=420MPEG2"),
+        ("--chromaloc center", "C420p10 XCOLORRANGE=LIMITED XYSCSS=420JPEG"),
+        ("-P yuv420p", "C420mpeg2 XCOLORRANGE=LIMITED"),
+        ("-P yuv444p16le", "C444p16 XCOLORRANGE=LIMITED"),
+    ] {
+        let end = retime(&format!("{flags} -f y4m"), film.clone()).ok();
+        let header = end.stdout.split(|&b| b == b'\n').next().unwrap();
+        let wanted = format!("YUV4MPEG2 W4 H2 F24:1 Ip A0:0 {space}");
+        assert_eq!(String::from_utf8_lossy(header), wanted, "{flags}");
     }
 }
 
