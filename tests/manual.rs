@@ -60,6 +60,15 @@ fn every_page_has_what_its_reader_looks_for() {
     }
 }
 
+/// Exit codes and reports are in rawstream(5); storage-diet(7) only sends its reader there.
+#[test]
+fn no_page_sends_its_reader_in_a_circle() {
+    for (name, page) in pages() {
+        let text = page.split("\n.Sh SEE ALSO").next().unwrap();
+        assert!(!text.contains(".Xr storage-diet 7"), "man/{name}.1");
+    }
+}
+
 /// The commands in a page's EXAMPLES, one string each: `.Dl` lines, and displays whole.
 fn examples(page: &str) -> Vec<String> {
     let section = page.split(".Sh EXAMPLES").nth(1).unwrap().split("\n.Sh ").next().unwrap();
