@@ -8,8 +8,9 @@
 //
 // With KC = 8 (RGB, and the flow network's input) a matrix of K = 16 is the 8 channels of two neighbouring taps.
 //
-// Measured on an H200 at 1024x432, where a large matrix product reaches 721 TFLOP/s: 64 to 64 channels 272 (38 %), 320 to
-// 64 336 (47 %), 7x7 332 (46 %). What is missing: the wait for a tile's first matrices after each barrier.
+// Measured on an H100, whose tensor cores do 680 TFLOP/s this way: at 1024x432 64 to 64 channels 289 (43 %), 320 to 64 395
+// (58 %), 7x7 32 to 64 378 and 64 to 32 399 (59 %). What is missing: warps. The sums of 64 pixels by 64 channels leave room for
+// two a scheduler, and both wait for the first matrices after each barrier.
 //
 // Each input has KC channels. Weights: [cout / NOUT][input][tap][KC / 8][NOUT][8], with taps padded to pairs for KC = 8:
 // [KS][(KS + 1) / 2][2][NOUT][8].
@@ -36,14 +37,15 @@ __device__ __forceinline__ void conv_mma(const Convolution<f16>& a) {
     const int blocks_n = a.couts / NOUT, image = blockIdx.z / blocks_n, block_n = blockIdx.z % blocks_n;
 
     const int chunks = a.inputs, stages = chunks * TAPS;
-    const f16* weight = static_cast<const f16*>(a.weight) + (long long)block_n * stages * STAGE * 8;
-
-    auto fetch_weights = [&](int stage) {
-        if (stage < stages) {
-            const f16* from = weight + (long long)stage * STAGE * 8;
-            const u32 to = ring + (stage % RING) * STAGE * 16;
+    const f16* weight = static_cast<const f16*>(a.weight) + ((long long)block_n * stages * STAGE + thread) * 8;
+    int fetched = 0;
+    auto fetch_weights = [&] {
+        if (fetched < stages) {
+            const u32 to = ring + (fetched % RING * STAGE + thread) * 16;
 #pragma unroll
-            for (int i = thread; i < STAGE; i += THREADS) copy16(to + i * 16, from + i * 8, true);
+            for (int i = 0; i < STAGE; i += THREADS)
+                if (STAGE - i >= THREADS || thread < STAGE - i) copy16(to + i * 16, weight + i * 8, true);
+            weight += STAGE * 8, fetched++;
         }
         copies_commit();
     };
@@ -75,7 +77,7 @@ __device__ __forceinline__ void conv_mma(const Convolution<f16>& a) {
     const u32 channel8 = ring + ((lane & 7) + (lane >> 3 & 1) * NOUT) * 16;
 
 #pragma unroll 1
-    for (int s = 0; s < RING - 1; s++) fetch_weights(s);
+    for (int s = 0; s < RING - 1; s++) fetch_weights();
     after_previous();
     if (tiles == 2) fetch_tile(0);
     int stage = 0;
@@ -95,9 +97,6 @@ __device__ __forceinline__ void conv_mma(const Convolution<f16>& a) {
         for (int tap = 0; tap < TAPS; tap++, stage++) {
             copies_wait<RING - 2>();
             __syncthreads();
-            // The next tile travels with these weights: it is there before the next input's turn.
-            if (tiles == 2 && tap == 0 && chunk + 1 < chunks) fetch_tile(chunk + 1);
-            fetch_weights(stage + RING - 1);
             const u32 weights = (stage % RING) * STAGE * 16;
 #pragma unroll
             for (int k = 0; k < K16; k++) {
@@ -119,7 +118,10 @@ __device__ __forceinline__ void conv_mma(const Convolution<f16>& a) {
 #pragma unroll
                     for (int n = 0; n < N8; n++) multiply(sum[m][n], r, b[n][0], b[n][1]);
                 }
+                if (k == 0) fetch_weights();
             }
+            // The next tile travels with the next tap's weights: it is there before the next input's turn.
+            if (tiles == 2 && tap == 0 && chunk + 1 < chunks) fetch_tile(chunk + 1);
             across += PAIRS ? 2 : 1;
             offset += PAIRS ? 2 : 1;
             if (across >= KS) offset += HALO_W - across, across = 0;
