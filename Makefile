@@ -66,12 +66,13 @@ prepare  = deint-crop --field-phase $(FIELD_PHASE) --scale $(SCALE) --crop $$CRO
              --expect-frames $$READ $(call report,deint-crop)
 enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT $$EMIT \
              --expect-frames $$((SEEN - FIRST)) $(call report,sr-window)
-network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $(WINDOW) --overlap $(OVERLAP)
+network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $$WINDOW --overlap $$OVERLAP
 retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
 whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
 sink     = seg-sink --dir segments --resume --first-frame $$((NEXT - START)) $(1:%=--upstream-report reports/%.json) \
              --segment $${SEGMENT_FRAMES}f --jobs $(JOBS) $(if $(MAX_DISK),--max-disk "$$MAX_DISK") \
              $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv >>reports/events
+halves   = >/dev/null seg-sink --dir $$to/segments --segment $$((LENGTH > 1 ? LENGTH / 2 : 1))f --output $$to/video.mkv# of a sample
 unless-done = [ $$NEXT = $$END ] ||
 rgb48    = --pix-fmt rgb48le --rate 25
 report   = --report reports/$(1).json
@@ -175,22 +176,30 @@ plan: tools ## what every option would take of disk and time, from samples of th
 	samples
 	for i in "$${!STARTS[@]}"; do
 	    sample $$i
-	    stage prepare    '$(decode) | $(prepare) >prepared'
-	    stage pre-422    '$(call prores,$$PREPARED,$(standard)) pre-422.mov <prepared'
-	    stage pre-lt     '$(call prores,$$PREPARED,$(lt)) pre-lt.mov <prepared'
-	    stage enlarge    '$(enlarge) <prepared >enlarged'
-	    stage mezz-422   '$(call prores,$$ENLARGED,$(standard)) mezz-422.mov <enlarged'
-	    [ $(MEZZ) = nvenc ] && ! (has_nvenc) 2>/dev/null || stage mezz-intra '$(call intra,$$ENLARGED) mezz-intra.mkv <enlarged'
+	    stage prepare    '$(decode) | $(prepare) >$$to/prepared'
+	    stage pre-422    '$(call prores,$$PREPARED,$(standard)) $$to/pre-422.mov <prepared'
+	    stage pre-lt     '$(call prores,$$PREPARED,$(lt)) $$to/pre-lt.mov <prepared'
+	    stage enlarge    '$(enlarge) <prepared >$$to/enlarged'
+	    stage mezz-422   '$(call prores,$$ENLARGED,$(standard)) $$to/mezz-422.mov <enlarged'
+	    [ $(MEZZ) = nvenc ] && ! (has_nvenc) 2>/dev/null || stage mezz-intra '$(call intra,$$ENLARGED) $$to/mezz-intra.mkv <enlarged'
 	    stage read-mezz  '$(call read-yuv,mezz-422.mov) >/dev/null'
-	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >retimed'
-	    stage final      '$(ffmpeg) -i - $(encode) final.mkv <retimed'
+	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >$$to/retimed'
+	    stage final      '$(ffmpeg) -i - $(encode) $$to/final.mkv <retimed'
 	    stage prove      '$(ffmpeg) -i final.mkv -map 0:v:0 -f framehash -hash murmur3 - >/dev/null'
-	    stage read-pre   '$(call read-rgb,pre-422.mov) >prepared'
-	    stage final-pre  '$(enlarge) <prepared | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(ffmpeg) -i - $(encode) final-pre.mkv'
+	    stage read-pre   '$(call read-rgb,pre-422.mov) >$$to/prepared'
+	    stage final-pre  '$(enlarge) <prepared | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(ffmpeg) -i - $(encode) $$to/final-pre.mkv'
+	    pass 'prepare pre-422'                    '$(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) $$to/pre-422.mov'
+	    pass 'prepare enlarge mezz-422'           '$(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) $$to/mezz-422.mov'
+	    pass 'prepare enlarge mezz-intra'         '$(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) $$to/mezz-intra.mkv'
+	    pass 'read-mezz retime final'             '$(call read-yuv,mezz-422.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) $$to/final.mkv'
+	    pass 'prepare enlarge retime final prove' '$(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(halves) \
+	         --final '\''$(ffmpeg) -i - $(encode) {out}'\'
+	    pass 'prepare enlarge mezz-422 read-mezz retime final prove' '$(decode) | $(prepare) | $(enlarge) | $(halves) \
+	         --size $$ENLARGED $(rgb48) --mezz '\''$(call prores,{size},$(standard)) {out}'\'' --final '\''$(final)'\'
 	done
 	for LENGTH in "$${LENGTHS[@]}"; do
 	    $(ffmpeg) -stream_loop -1 -i final.mkv -c copy -frames:v $$LENGTH repeated.mkv
-	    stage mux        '$(HERE)/scripts/mux-final --audio $(AUDIO) --start $(START) "$$SRC" repeated.mkv muxed.mkv'
+	    stage mux        '$(HERE)/scripts/mux-final --audio $(AUDIO) --start $(START) "$$SRC" repeated.mkv $$to/muxed.mkv'
 	done
 	predict
 report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report

@@ -55,13 +55,15 @@ class Segments:
     frames: int
     jobs: int
     lag: float = 1e6
+    window: int = 0  # frames that come at a time
 
 
 def in_segments(frames, rates, segments):
     """The most bytes of mezzanines, and of these and the film, while seg-sink makes one of the others.
 
     It deletes a mezzanine when the segment made of it is whole, so that right before is when most is there. It lets one
-    more be made than are encoded at once. Time is counted in frames written.
+    more be made than are encoded at once. Time is counted in frames written. As these come window by window, half a window
+    less is there in the mean.
     """
     jobs, ends = segments.jobs, [*range(segments.frames, frames, segments.frames), frames]
     starts = [0, *ends[:-1]]
@@ -73,7 +75,8 @@ def in_segments(frames, rates, segments):
     mezz = peak = 0
     for i, now in enumerate(done):
         # How far the writing has come by then.
-        by_now = [min(ends[k], ends[k] - written[k] + now) for k in range(i, min(i + jobs + 1, len(ends)))]
+        late = segments.window / 2
+        by_now = [min(ends[k], max(starts[k], ends[k] - written[k] + now - late)) for k in range(i, min(i + jobs + 1, len(ends)))]
         there = max(end for k, end in enumerate(by_now, i) if end > starts[k]) - starts[i]
         mezz = max(mezz, rates.mezz * there)
         peak = max(peak, rates.mezz * there + rates.video * ends[i])
