@@ -75,8 +75,8 @@ def in_segments(frames, rates, segments):
     mezz = peak = 0
     for i, now in enumerate(done):
         # How far the writing has come by then.
-        late = segments.window / 2
-        by_now = [min(ends[k], max(starts[k], ends[k] - written[k] + now - late)) for k in range(i, min(i + jobs + 1, len(ends)))]
+        near = range(i, min(i + jobs + 1, len(ends)))
+        by_now = [ends[k] if written[k] <= now else max(starts[k], ends[k] - written[k] + now - segments.window / 2) for k in near]
         there = max(end for k, end in enumerate(by_now, i) if end > starts[k]) - starts[i]
         mezz = max(mezz, rates.mezz * there)
         peak = max(peak, rates.mezz * there + rates.video * ends[i])

@@ -583,8 +583,11 @@ fn the_plan_is_what_the_options_then_take() {
             (&planned["peak_bytes"], &found["peak_bytes"]),
             (&planned["files_bytes"]["final"], &found["final_bytes"]),
         ] {
-            let off = planned["expected"].as_f64().unwrap() / found.as_f64().unwrap() - 1.0;
-            assert!(off.abs() < 0.1, "{name}: {planned} planned, {found} found");
+            // How far the next mezzanine has come when one is encoded is the machine's: then anything in the range.
+            let ends = if name == "option5" { ["low", "high"] } else { ["expected"; 2] };
+            let [least, most] = ends.map(|end| planned[end].as_f64().unwrap());
+            let found = found.as_f64().unwrap();
+            assert!(0.9 * least < found && found < 1.1 * most, "{name}: {planned} planned, {found} found");
         }
     }
 
