@@ -265,7 +265,7 @@ fn random_kills(flags: &[&str], seed: u64, count: u64) {
 fn kills_at_every_change(flags: &[&str], every: u64) {
     for at in (1..).step_by(every as usize) {
         let mut job = Job::new(flags, 10);
-        let run = ended(job.start(&[], &[("SEG_SINK_KILL_AT", at.to_string())]));
+        let run = ended(job.start(&[], &[("DURABLE_KILL_AT", at.to_string())]));
         job.check_orphans();
         if run.code == 0 {
             job.compare();
@@ -380,7 +380,7 @@ impl Remains {
 fn power_cuts(flags: &[&str], every: u64) {
     let mut job = Job::new(flags, 10);
     let trace = tempfile::tempdir().unwrap();
-    let run = ended(job.start(&[], &[("SEG_SINK_TRACE", trace.path().to_str().unwrap().to_owned())]));
+    let run = ended(job.start(&[], &[("DURABLE_TRACE", trace.path().to_str().unwrap().to_owned())]));
     assert_eq!(run.code, 0, "{}", run.stderr);
     let changes: Vec<Value> = fs::read_to_string(trace.path().join("ops"))
         .unwrap()

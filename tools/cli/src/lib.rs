@@ -10,6 +10,7 @@
 //! * progress and messages go to standard error, the report to the file that `--report` names.
 
 mod args;
+mod child;
 mod error;
 mod kernel;
 mod progress;
@@ -20,6 +21,7 @@ mod streams;
 pub use args::{
     ColorArgs, Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, frame_count, parse_bytes, parse_rate,
 };
+pub use child::ends_with_us;
 pub use error::{Error, Result, reason};
 pub use kernel::ending_signals;
 pub use session::{Session, Tool, main};

@@ -7,7 +7,6 @@ use crate::{
     child::{Failure, Running},
     control::{Control, Stop},
     disk::Grant,
-    durable,
     folder::{Folder, part_of},
     job::{Job, locked},
     journal::{Chunk, Film, Record, Stage},

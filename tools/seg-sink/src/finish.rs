@@ -4,7 +4,6 @@ use crate::{
     child::{Failure, Running},
     control::Stop,
     disk::Grant,
-    durable,
     job::{Job, locked},
     journal::{Chunk, Stage},
     state::{AROUND, State},

@@ -8,7 +8,7 @@
 //! DIR/log/final-000015000.log   what its command said
 //! ```
 
-use crate::{durable, journal::Stage};
+use crate::journal::Stage;
 use cli::{Error, Result};
 use std::{
     fs::{self, File, TryLockError},

@@ -4,7 +4,6 @@ use crate::{
     child::{Failure, Feed, Refusal, Running},
     control::{Control, Stop},
     disk::whole_blocks,
-    durable,
     job::{Job, locked},
     journal::{Record, Stage},
     state::AROUND,

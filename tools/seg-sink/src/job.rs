@@ -5,7 +5,6 @@ use crate::{
     child::Failure,
     control::{Control, Stop},
     disk::Disk,
-    durable,
     event::Events,
     finish::Queue,
     folder::Folder,

@@ -4,7 +4,7 @@
 //! stand without its last member. An unfinished or damaged *end* is what a crash leaves and is cut off; damage before a
 //! sound line, or a hole in the numbering, cannot come from a crash and is refused.
 
-use crate::{durable, settings::Settings};
+use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,

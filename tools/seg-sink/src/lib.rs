@@ -14,7 +14,6 @@ mod args;
 mod child;
 mod control;
 mod disk;
-mod durable;
 mod event;
 mod film;
 mod finish;

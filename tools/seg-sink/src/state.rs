@@ -11,7 +11,6 @@
 //! | film | neither | the segments are joined again |
 
 use crate::{
-    durable,
     folder::{Folder, part_of},
     journal::{Chunk, Film, Journal, Record, Sound, Stage},
     settings::Settings,

@@ -1,8 +1,10 @@
-//! The few changes to the disk that the job's truth hangs on, each with the `fsync` that makes it last.
+//! The one way in which anything of a job is written to the disk: each change with the `fsync` that makes it last.
 //!
-//! Everything else on the disk (a command's unfinished file, a log) may vanish at any moment without harm. In builds
-//! with debug assertions each change is also a place where a test can have the process killed or the change recorded:
-//! see [`trace`].
+//! A file that counts is written under a temporary name, synced, renamed, and its folder synced; only then may go what it
+//! replaces. Everything else (a command's unfinished file, a log) may vanish at any moment without harm.
+//!
+//! In builds with debug assertions each change is also a place where a test can have the process killed or the change
+//! recorded: `DURABLE_KILL_AT=N` kills the process at its N-th change, `DURABLE_TRACE=DIR` records each.
 
 use std::{
     fs::{self, File},
@@ -16,14 +18,14 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Makes what is in `path` outlast a power cut.
-pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+pub fn sync_file(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     trace("sync_file", path, None);
     Ok(())
 }
 
 /// Makes the name `path` itself outlast a power cut.
-pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+pub fn sync_name(path: &Path) -> io::Result<()> {
     let folder = folder_of(path);
     File::open(folder)?.sync_all()?;
     trace("sync_folder", folder, None);
@@ -31,7 +33,7 @@ pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
 }
 
 /// A folder that stays, if it is not there yet.
-pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+pub fn create_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
         other => other?,
@@ -41,14 +43,35 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
 }
 
 /// `from` becomes `to`, for good.
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     trace("rename", from, Some(to));
     sync_name(to)
 }
 
+/// What is in `part` is all there and becomes `path`, for good.
+pub fn finish(part: &Path, path: &Path) -> io::Result<()> {
+    sync_file(part)?;
+    rename(part, path)
+}
+
+/// `path` holds `bytes`, all of them or what it held before. `part` beside it is used on the way; where something of that
+/// name is left over it is replaced, not followed.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    match fs::remove_file(part) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    File::create_new(part)?.write_all(bytes)?;
+    trace("write", part, None);
+    finish(part, path)
+}
+
 /// `path` is gone, for good. That it was gone before is no error.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
@@ -58,7 +81,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Opens `path` for adding to it; it is made where it is missing, and then its name lasts.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     let file = File::options().append(true).create(true).open(path)?;
     trace("write", path, None);
     sync_name(path)?;
@@ -66,7 +89,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Adds `bytes` to the end of `path`, which is open as `file`, and waits until they last.
-pub(crate) fn append(path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+pub fn append(path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     trace("write", path, None);
     file.sync_data()?;
@@ -75,7 +98,7 @@ pub(crate) fn append(path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<(
 }
 
 /// Cuts `path`, which is open as `file`, to `len` bytes.
-pub(crate) fn truncate(path: &Path, file: &File, len: u64) -> io::Result<()> {
+pub fn truncate(path: &Path, file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)?;
     trace("write", path, None);
     file.sync_all()?;
@@ -83,8 +106,8 @@ pub(crate) fn truncate(path: &Path, file: &File, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Where tests take hold: `SEG_SINK_KILL_AT=N` kills the process at its N-th change to the disk;
-/// `SEG_SINK_TRACE=DIR` records each change as a line of `DIR/ops`, with a copy of the file that it wrote or synced.
+/// Where tests take hold: `DURABLE_KILL_AT=N` kills the process at its N-th change to the disk;
+/// `DURABLE_TRACE=DIR` records each change as a line of `DIR/ops`, with a copy of the file that it wrote or synced.
 #[cfg(debug_assertions)]
 mod trace {
     use nix::sys::signal::{Signal, raise};
@@ -97,9 +120,9 @@ mod trace {
 
     static DONE: Mutex<u64> = Mutex::new(0);
     static KILL_AT: LazyLock<Option<u64>> =
-        LazyLock::new(|| env::var("SEG_SINK_KILL_AT").ok().and_then(|n| n.parse().ok()));
+        LazyLock::new(|| env::var("DURABLE_KILL_AT").ok().and_then(|n| n.parse().ok()));
     static RECORD: LazyLock<Option<PathBuf>> =
-        LazyLock::new(|| env::var_os("SEG_SINK_TRACE").map(PathBuf::from));
+        LazyLock::new(|| env::var_os("DURABLE_TRACE").map(PathBuf::from));
 
     pub(super) fn trace(change: &str, path: &Path, to: Option<&Path>) {
         let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,1 @@
+//! A film through the filters: what has to be known, kept, counted and proved around them.
