@@ -13,6 +13,7 @@ mod args;
 mod child;
 mod error;
 mod kernel;
+mod length;
 mod progress;
 mod report;
 mod session;
@@ -24,5 +25,6 @@ pub use args::{
 pub use child::ends_with_us;
 pub use error::{Error, Result, reason};
 pub use kernel::ending_signals;
+pub use length::Length;
 pub use session::{Session, Tool, main};
 pub use streams::{Input, Output};
