@@ -1,22 +1,32 @@
-# Storage Diet: each way to keep a film's intermediate files from eating the disk is one target, and each target is one
-# shell pipeline of the five tools and ffmpeg. `make help` lists them; `make -n option4 SRC=film.mkv` prints one.
+# Storage Diet: each way to keep a film's intermediate files from eating the disk is one target, and each target is pipelines of
+# the five tools and ffmpeg. `make help` lists them; `make -n option4 SRC=film.mkv` prints one that a shell runs.
+#
+# What is written with `=` is read by storage-diet (tools/storage-diet): variables, stages and options. It puts the values into
+# the words of a stage, runs the pipes, and keeps, counts and proves what they make. What is written with `:=` is make's own.
 
 SHELL         := bash
 .SHELLFLAGS   := -o pipefail -euc
 .ONESHELL:
 $(if $(V),,.SILENT:)
 .DEFAULT_GOAL := help
+
+# What is typed is data, whatever is in it: never expanded here, handed on as it is, checked by storage-diet.
+typed         := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+$(foreach name,$(typed),$(eval override $(name) := $$(value $(name))))
+export STORAGE_DIET_TYPED := $(filter-out BIN PREFIX DESTDIR V -%,$(typed))
+export $(filter-out BIN -%,$(typed))
+
 HERE          := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
-$(if $(filter %/scripts/job,$(wildcard $(HERE)/scripts/job)),,$(error this folder has a blank in its path, which make cannot do with))
+BIN           := $(HERE)/target/release
 
 # What to make of what.
 SRC      =#                   the film: a PAL DVD remux, 25 frames a second
 OUT      = out#               each option makes a folder of its name in it
 WEIGHTS  = builtin#           BasicVSR++ checkpoint: a .pth or .safetensors file, or builtin
 ENGINE   =#                   another model instead: the command that `sr-window --engine` takes
-START    = 0#                 first film frame
-FRAMES   =#                   how many; empty: to the film's end
-PART     =#                   I/N: only the I-th of N parts, to be joined; options 4, 5 and recommended
+START    = 0#                 first film frame, or a time, such as 10min
+FRAMES   =#                   how many, or a time; empty: to the film's end
+PART     =#                   I/N: only the I-th of N parts, to be joined; options whose film is made in segments
 KEEP     =#                   1: the mezzanines stay
 SAMPLES  = 5#                 how many groups of 48 frames `make plan` tries
 SAMPLE   = 20s#               how much of the film `make report` runs
@@ -32,8 +42,8 @@ HEIGHT   = 1440#              of the finished film; the width follows
 
 # The encoders.
 ENCODER  = x265#              of the finished film; or svtav1
-PRESET   = $(PRESET-$(ENCODER))
-CRF      = $(CRF-$(ENCODER))
+PRESET   =#                   empty: the encoder's preset-…
+CRF      =#                   empty: the encoder's crf-…
 TUNE     = grain#             x265's
 MEZZ     = nvenc#             option3's encoder; x265 where there is no NVENC
 QP       = 18#                of option3's mezzanine
@@ -44,170 +54,98 @@ SEGMENT  = 10min#             length of one segment
 MAX_DISK =#                   hard limit on the segments' folder, such as 60GB
 JOBS     = 1#                 segments encoded at once
 
-PREFIX   = /usr/local
-BIN      = $(if $(wildcard $(HERE)/Cargo.toml),$(HERE)/target/release)
+# The stages. {name} is a word that storage-diet fills in; [ ] are left out where what is in them has no value. first, next and
+# the like are frames of the film: the first that sr-window reads, the first that it emits, how many it and deint-crop see.
+decode    = $(ffmpeg) [-ss {seek}] -i {src} -map 0:v:0 -fps_mode passthrough [-frames:v {limit}] -f yuv4mpegpipe -
+prepare   = deint-crop --field-phase {field_phase} --scale {scale} --crop {crop} --start {first} [--frames {context}] \
+              --expect-frames {read} [--report {reports}/deint-crop.json]
+enlarge   = sr-window [--engine {engine}] [--weights {weights} --device {device}] --window {window} --overlap {overlap} \
+              --size {raw} $(rgb48) --first-frame {first} --start {next} [--frames {emit}] --expect-frames {seen} \
+              [--report {reports}/sr-window.json]
+retime    = retime25to24 --from 25 --to 24 --height {height} --out-pix-fmt yuv420p10le --format y4m [--size {raw} $(rgb48)] \
+              --expect-frames {frames} [--report {reports}/retime25to24.json]
+segments  = seg-sink --dir segments --resume --first-frame {done} [{upstream}] --segment {segment}f --jobs {jobs} \
+              [--max-disk {max_disk}] [{keep}] [--size {raw} $(rgb48)] --expect-frames {all} \
+              [--report {reports}/seg-sink.json] --output {out}
+prores    = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v 2 $(bt709) {out}
+prores-lt = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v 1 $(bt709) {out}
+intra     = $(rgb) $(intra-{mezz}) $(bt709) {out}
+read-rgb  = $(ffmpeg) -i {in} -vf zscale=matrixin=709:rangein=limited:matrix=gbr:range=full,format=gbrp16le \
+              -pix_fmt rgb48le -f rawvideo -
+read-yuv  = $(ffmpeg) -i {in} -strict -1 -f yuv4mpegpipe -
+encode    = $(ffmpeg) -i - $(encode-{encoder}) -preset {preset} -crf {crf} -pix_fmt yuv420p10le $(bt709) {out}
 
-# Paths are what was typed, whatever is in them.
-$(foreach path,SRC OUT WEIGHTS ENGINE,$(eval override $(path) := $$(value $(path))))
-$(if $(OUT),,$(error OUT: say which folder, as OUT=dir))
-settings := SRC WEIGHTS ENGINE START FRAMES PART KEEP SCALE CROP FIELD_PHASE WINDOW OVERLAP DEVICE HEIGHT ENCODER PRESET CRF \
-            TUNE MEZZ QP AUDIO SEGMENT MAX_DISK JOBS
-export settings $(settings) OUT SAMPLES SAMPLE PREFIX DESTDIR BIN
-# An installation's tools are in its own bin. Where that is in PATH already, it is no reason to prefer another ffmpeg.
-tools-in := $(abspath $(or $(BIN),$(HERE)/../../bin))
-export PATH := $(if $(BIN),$(tools-in):,$(if $(findstring :$(tools-in):,:$(PATH):),,$(tools-in):))$(PATH)
+ffmpeg    = ffmpeg -hide_banner -loglevel error -nostdin -y
+rgb48     = --pix-fmt rgb48le --rate 25
+rgb       = $(ffmpeg) -f rawvideo -s {raw} -pix_fmt rgb48le -r 25 -i - \
+              -vf format=gbrp16le,zscale=matrix=709:range=limited,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709
+bt709     = -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv
 
-# The stages. FIRST, NEXT, END, SEEN and READ are frames of the film: the first that sr-window reads, the first and the end of
-# those that it emits, the end of those that it and that deint-crop read. Only where a part ends before the film does are the
-# last three not the same. PREPARED and ENLARGED are picture sizes, SEGMENT_FRAMES is SEGMENT. `begin` finds them all.
-ffmpeg   = ffmpeg -hide_banner -loglevel error -nostdin -y
-decode   = $(ffmpeg) $$SEEK -i "$$SRC" -map 0:v:0 -fps_mode passthrough $$LIMIT -f yuv4mpegpipe -
-prepare  = deint-crop --field-phase $(FIELD_PHASE) --scale $(SCALE) --crop $$CROP --start $$FIRST $$CONTEXT \
-             --expect-frames $$READ $(call report,deint-crop)
-enlarge  = sr-window $(network) --size $$PREPARED $(rgb48) --first-frame $$FIRST --start $$NEXT $$EMIT \
-             --expect-frames $$((SEEN - FIRST)) $(call report,sr-window)
-network  = $(if $(ENGINE),--engine "$$ENGINE",--weights "$$WEIGHTS" --device $(DEVICE)) --window $$WINDOW --overlap $$OVERLAP
-retime   = retime25to24 --from 25 --to 24 --height $(HEIGHT) --out-pix-fmt yuv420p10le --format y4m
-whole    = --expect-frames $$((END - NEXT)) $(call report,retime25to24)
-sink     = seg-sink --dir segments --resume --first-frame $$((NEXT - START)) $(1:%=--upstream-report reports/%.json) \
-             --segment $${SEGMENT_FRAMES}f --jobs $(JOBS) $(if $(MAX_DISK),--max-disk "$$MAX_DISK") \
-             $(if $(KEEP),--keep) --expect-frames $$((END - START)) $(call report,seg-sink) --output video.mkv >>reports/events
-halves   = >/dev/null seg-sink --dir $$to/segments --segment $$((LENGTH > 1 ? LENGTH / 2 : 1))f --output $$to/video.mkv# of a sample
-unless-done = [ $$NEXT = $$END ] ||
-rgb48    = --pix-fmt rgb48le --rate 25
-report   = --report reports/$(1).json
-
-# ffmpeg's part. $(1) is a picture size or a file; `{size}`, `{in}` and the like are filled in by seg-sink.
-bt709    = -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv
-rgb      = $(ffmpeg) -f rawvideo -s $(1) -pix_fmt rgb48le -r 25 -i - \
-             -vf format=gbrp16le,zscale=matrix=709:range=limited,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709
-prores   = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v $(2) $(bt709)
-intra    = $(rgb) $(intra-$(MEZZ)) $(bt709)
-intra-nvenc = -pix_fmt p010le -c:v hevc_nvenc -profile:v main10 -preset p5 -tune hq -rc constqp -qp $(QP) -g 1 -bf 0
-intra-x265  = -pix_fmt yuv420p10le -c:v libx265 -preset fast -x265-params qp=$(QP):keyint=1:log-level=error
-encode   = $(encode-$(ENCODER)) -preset $(PRESET) -crf $(CRF) -pix_fmt yuv420p10le $(bt709)
-encode-x265 = -c:v libx265 -tune $(TUNE) -x265-params $(x265-params)
-x265-params = aq-mode=3:aq-strength=0.8:rc-grain=1:keyint=48:min-keyint=24:open-gop=0:frame-threads=3:log-level=error
+intra-nvenc   = -pix_fmt p010le -c:v hevc_nvenc -profile:v main10 -preset p5 -tune hq -rc constqp -qp {qp} -g 1 -bf 0
+intra-x265    = -pix_fmt yuv420p10le -c:v libx265 -preset fast -x265-params qp={qp}:keyint=1:log-level=error
+encode-x265   = -c:v libx265 -tune {tune} -x265-params $(x265)
+x265          = aq-mode=3:aq-strength=0.8:rc-grain=1:keyint=48:min-keyint=24:open-gop=0:frame-threads=3:log-level=error
+preset-x265   = slow
+crf-x265      = 16
 encode-svtav1 = -c:v libsvtav1 -g 48
-PRESET-x265 = slow
-PRESET-svtav1 = 6
-CRF-x265 = 16
-CRF-svtav1 = 24
-read-rgb = $(ffmpeg) -i $(1) -vf zscale=matrixin=709:rangein=limited:matrix=gbr:range=full,format=gbrp16le \
-             -pix_fmt rgb48le -f rawvideo -
-read-yuv = $(ffmpeg) -i $(1) -strict -1 -f yuv4mpegpipe -
-
-lt       = 1
-standard = 2
-
-define begin
-. $(HERE)/scripts/job
-begin $@
-endef
+preset-svtav1 = 6
+crf-svtav1    = 24
 
 ##@ A film: make option5 SRC=film.mkv OUT=dir WEIGHTS=file
 
-option0: tools ## ProRes 422 on the disk before and after sr-window
-	$(begin)
-	[ -e pre.mov ] || { $(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) -f mov pre.part; made pre.mov; }
-	[ -e mezz.mov ] || { $(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) -f mov mezz.part; made mezz.mov; }
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
-	made video.mkv
-	finish
-
-option1: tools ## as option0, with ProRes LT before sr-window
-	$(begin)
-	[ -e pre.mov ] || { $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part; made pre.mov; }
-	[ -e mezz.mov ] || { $(call read-rgb,pre.mov) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) -f mov mezz.part; made mezz.mov; }
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
-	made video.mkv
-	finish
-
-option2: tools ## as option0, with nothing on the disk before sr-window
-	$(begin)
-	[ -e mezz.mov ] || { $(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) -f mov mezz.part; made mezz.mov; }
-	$(call read-yuv,mezz.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
-	made video.mkv
-	finish
-
-option3: tools ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr-window
-	$(begin)
-	[ -e mezz.mkv ] || { $(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) -f matroska mezz.part; made mezz.mkv; }
-	$(call read-yuv,mezz.mkv) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) -f matroska video.part
-	made video.mkv
-	finish
-
-option4: tools ## straight to x265, no mezzanine; segments only so that it can be resumed
-	$(begin)
-	{ $(unless-done) $(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole); } |
-	$(call sink,deint-crop sr-window retime25to24) --final '$(ffmpeg) -i - $(encode) {out}'
-	finish
-
-option5: tools ## ProRes 422 in segments: each is encoded, proved and deleted
-	$(begin)
-	{ $(unless-done) $(decode) | $(prepare) | $(enlarge); } |
-	$(call sink,deint-crop sr-window) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
-	finish
-
-recommended: tools ## options 0, 1 and 5 together
-	$(begin)
-	[ -e pre.mov ] || { $(decode) | $(prepare) | $(call prores,$$PREPARED,$(lt)) -f mov pre.part; made pre.mov; }
-	{ $(unless-done) $(call read-rgb,pre.mov) | $(enlarge); } |
-	$(call sink,sr-window) --size $$ENLARGED $(rgb48) --mezz '$(call prores,{size},$(standard)) {out}' --final '$(final)'
-	finish
-
-# A finished mezzanine segment, slowed and encoded, as seg-sink runs it.
-final = bash -o pipefail -c "$(call read-yuv,\"\$$0\") | $(retime) --expect-frames {frames} | $(ffmpeg) -i - $(encode) \"\$$1\"" {in} {out}
+# The options, each a line: its passes, one behind `;` after another. What is behind `>` stays on the disk until the film is
+# finished, but for what `segments` has in parentheses: of these there are never more than JOBS + 1.
+option0: ## ProRes 422 on the disk before and after sr-window
+option0: pipeline = decode | prepare | prores >pre.mov; read-rgb <pre.mov | enlarge | prores >mezz.mov; read-yuv <mezz.mov | retime | encode
+option1: ## as option0, with ProRes LT before sr-window
+option1: pipeline = decode | prepare | prores-lt >pre.mov; read-rgb <pre.mov | enlarge | prores >mezz.mov; read-yuv <mezz.mov | retime | encode
+option2: ## as option0, with nothing on the disk before sr-window
+option2: pipeline = decode | prepare | enlarge | prores >mezz.mov; read-yuv <mezz.mov | retime | encode
+option3: ## as option2, with HEVC all-intra (NVENC, or MEZZ=x265) after sr-window
+option3: pipeline = decode | prepare | enlarge | intra >mezz.mkv; read-yuv <mezz.mkv | retime | encode
+option4: ## straight to x265, no mezzanine; segments only so that it can be resumed
+option4: pipeline = decode | prepare | enlarge | retime | segments(encode)
+option5: ## ProRes 422 in segments: each is encoded, proved and deleted
+option5: pipeline = decode | prepare | enlarge | segments(prores >mezz.mkv; read-yuv <mezz.mkv | retime | encode)
+recommended: ## options 0, 1 and 5 together
+recommended: pipeline = decode | prepare | prores-lt >pre.mov; \
+    read-rgb <pre.mov | enlarge | segments(prores >mezz.mkv; read-yuv <mezz.mkv | retime | encode)
 
 tight: option3 ## where the disk is small: option3
 direct: option4 ## where the disk matters more than the clock: option4
 
-resume: tools ## go on with what was interrupted in OUT
-	$(HERE)/scripts/resume
+# What storage-diet is asked to do: its subcommand is the target. Under -n it prints an option's pipes as a shell runs them.
+films    := $(shell sed -n 's/^\([a-z0-9-]*\): pipeline =.*/\1/p' '$(HERE)/Makefile')
+dry      := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+diet     := exec '$(BIN)/storage-diet'
 
+$(films): tools
+ifeq ($(dry),)
+	$(diet) $@
+else
+$(films): SHELL := $(BIN)/storage-diet
+$(films): .SHELLFLAGS := print
+$(films):
+	+# $@
+endif
+
+resume: tools ## go on with what was interrupted in OUT
+	$(diet) resume
 join: tools ## make one film of the parts in OUT
-	$(HERE)/scripts/join
+	$(diet) join
+status: tools ## how far the jobs in OUT have come
+	$(diet) status
 
 ##@ About a film
 
 plan: tools ## what every option would take of disk and time, from samples of the film
-	$(begin)
-	. $(HERE)/scripts/samples
-	samples
-	for i in "$${!STARTS[@]}"; do
-	    sample $$i
-	    stage prepare    '$(decode) | $(prepare) >$$to/prepared'
-	    stage pre-422    '$(call prores,$$PREPARED,$(standard)) $$to/pre-422.mov <prepared'
-	    stage pre-lt     '$(call prores,$$PREPARED,$(lt)) $$to/pre-lt.mov <prepared'
-	    stage enlarge    '$(enlarge) <prepared >$$to/enlarged'
-	    stage mezz-422   '$(call prores,$$ENLARGED,$(standard)) $$to/mezz-422.mov <enlarged'
-	    [ $(MEZZ) = nvenc ] && ! (has_nvenc) 2>/dev/null || stage mezz-intra '$(call intra,$$ENLARGED) $$to/mezz-intra.mkv <enlarged'
-	    stage read-mezz  '$(call read-yuv,mezz-422.mov) >/dev/null'
-	    stage retime     '$(retime) --size $$ENLARGED $(rgb48) $(whole) <enlarged >$$to/retimed'
-	    stage final      '$(ffmpeg) -i - $(encode) $$to/final.mkv <retimed'
-	    stage prove      '$(ffmpeg) -i final.mkv -map 0:v:0 -f framehash -hash murmur3 - >/dev/null'
-	    stage read-pre   '$(call read-rgb,pre-422.mov) >$$to/prepared'
-	    stage final-pre  '$(enlarge) <prepared | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(ffmpeg) -i - $(encode) $$to/final-pre.mkv'
-	    pass 'prepare pre-422'                    '$(decode) | $(prepare) | $(call prores,$$PREPARED,$(standard)) $$to/pre-422.mov'
-	    pass 'prepare enlarge mezz-422'           '$(decode) | $(prepare) | $(enlarge) | $(call prores,$$ENLARGED,$(standard)) $$to/mezz-422.mov'
-	    pass 'prepare enlarge mezz-intra'         '$(decode) | $(prepare) | $(enlarge) | $(call intra,$$ENLARGED) $$to/mezz-intra.mkv'
-	    pass 'read-mezz retime final'             '$(call read-yuv,mezz-422.mov) | $(retime) $(whole) | $(ffmpeg) -i - $(encode) $$to/final.mkv'
-	    pass 'prepare enlarge retime final prove' '$(decode) | $(prepare) | $(enlarge) | $(retime) --size $$ENLARGED $(rgb48) $(whole) | $(halves) \
-	         --final '\''$(ffmpeg) -i - $(encode) {out}'\'
-	    pass 'prepare enlarge mezz-422 read-mezz retime final prove' '$(decode) | $(prepare) | $(enlarge) | $(halves) \
-	         --size $$ENLARGED $(rgb48) --mezz '\''$(call prores,{size},$(standard)) {out}'\'' --final '\''$(final)'\'
-	done
-	for LENGTH in "$${LENGTHS[@]}"; do
-	    $(ffmpeg) -stream_loop -1 -i final.mkv -c copy -frames:v $$LENGTH repeated.mkv
-	    stage mux        '$(HERE)/scripts/mux-final --audio $(AUDIO) --start $(START) "$$SRC" repeated.mkv $$to/muxed.mkv'
-	done
-	predict
+	$(diet) plan
 report: tools ## every option on SAMPLE of the film, measured, beside the plan and the note, as a page: OUT/report
-	$(HERE)/scripts/storage-report
-verify: tools ## prove the films in OUT: frames, decode, and every stream's end on the one clock
-	$(HERE)/scripts/verify
+	$(diet) report
+verify: tools ## prove the films in OUT: pictures, frames, and every stream's end on the one clock
+	$(diet) verify
 subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv OUT=dir LANG=eng
-	$(HERE)/scripts/subs-ocr
+	$(diet) subs
 
 ##@ The tools, in their repository
 
@@ -248,6 +186,6 @@ deb: build ## a Debian package, in target/
 	scripts/deb
 
 help: ## this list
-	awk -F':.*## ' '$(if $(BIN),,/^##@ The tools/ { exit }) /^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(HERE)/Makefile
+	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' '$(HERE)/Makefile'
 
-.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' $(HERE)/Makefile)
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' '$(HERE)/Makefile')

@@ -1,3 +1,8 @@
 //! The process around the library: see `lib.rs`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    storage_diet::end_with_make();
+    cli::main::<storage_diet::StorageDiet>()
+}

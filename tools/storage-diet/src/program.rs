@@ -36,10 +36,10 @@ const CONSEQUENCES: [&str; 6] = [
 ];
 
 impl Program {
-    /// The program of that name in `PATH`. It reads nothing and speaks English.
+    /// The program of that name in the [search path](search_path). It reads nothing and speaks English.
     pub fn new(name: &'static str) -> Self {
         let mut command = Command::new(name);
-        command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8");
+        command.stdin(Stdio::null()).env("PATH", search_path()).env("LC_ALL", "C.UTF-8");
         Self { name, object: None, also_fine: None, command }
     }
 
@@ -194,6 +194,24 @@ pub fn file(path: &Path) -> OsString {
     url
 }
 
+/// Is it one of the five filters?
+pub(crate) fn is_ours(program: &str) -> bool {
+    ["deint-crop", "sr-window", "retime25to24", "seg-sink", "subs-retime"].contains(&program)
+}
+
+/// The folders of `PATH`, and before them, where it is none of them, the one that this program is in: an installation's tools
+/// are in its own folder. Where that is in `PATH` already, it is no reason to prefer another ffmpeg.
+pub(crate) fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    match std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned)) {
+        Some(own) if !folders.contains(&own) => {
+            std::env::join_paths(std::iter::once(own).chain(folders)).unwrap_or(path)
+        }
+        _ => path,
+    }
+}
+
 fn all_of(mut pipe: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     // What could be read before it broke is what there is to be told.
@@ -209,7 +227,7 @@ fn cause(said: &str) -> Option<String> {
 }
 
 /// `[matroska,webm @ 0x55d0] words` and `Error: words` are `words`.
-fn bare(line: &str) -> &str {
+pub(crate) fn bare(line: &str) -> &str {
     let after_mark = line.strip_prefix('[').and_then(|rest| {
         let (mark, words) = rest.split_once("] ")?;
         mark.contains(" @ 0x").then_some(words)

@@ -1,0 +1,155 @@
+//! The command line: a subcommand and variables, as make hands them on.
+
+use crate::{
+    folder::Folder,
+    job::{self, Order, Run},
+    jobs,
+    makefile::Makefile,
+    mux::{self, Audio, Mux},
+    stop::Stop,
+    variables::{Variables, typed},
+    verify,
+};
+use clap::{Parser, Subcommand};
+use cli::{Error, Result, RunArgs, Session, Tool};
+use std::path::{Path, PathBuf};
+
+/// A PAL DVD film to 1440p at 24 frames a second on a small disk: options, jobs, sound and subtitles, proof, plan
+#[derive(Parser, Clone, Debug)]
+#[command(name = "storage-diet", version, max_term_width = 100)]
+pub struct StorageDiet {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum What {
+    /// Go on with what was interrupted in OUT
+    Resume {
+        /// OUT=dir
+        variables: Vec<String>,
+    },
+    /// Make one film of the parts in OUT
+    Join {
+        /// OUT=dir
+        variables: Vec<String>,
+    },
+    /// How far the jobs in OUT have come
+    Status {
+        /// OUT=dir
+        variables: Vec<String>,
+    },
+    /// Prove the films in OUT
+    Verify {
+        /// OUT=dir
+        variables: Vec<String>,
+    },
+    /// Print an option's pipes as a shell runs them
+    Print {
+        /// The option, then NAME=VALUE
+        words: Vec<String>,
+    },
+    /// Begin a job that a shell goes on with
+    Begin {
+        /// The option, then NAME=VALUE
+        words: Vec<String>,
+    },
+    /// In a job's folder: what was written to work/FILE is whole, and is FILE from now on
+    Keep {
+        /// The file
+        file: String,
+    },
+    /// In a job's folder: add sound, subtitles and chapters to video.mkv
+    Finish,
+    /// Put the sound, subtitles and chapters of SRC beside the pictures of VIDEO
+    Mux {
+        /// pitch-kept or pitch-lowered
+        #[arg(long, default_value = "pitch-kept")]
+        audio: Audio,
+        /// The frame of SRC that VIDEO begins with
+        #[arg(long, default_value_t = 0, value_parser = cli::frame_count())]
+        start: u64,
+        /// The film
+        src: PathBuf,
+        /// Its pictures, enlarged
+        video: PathBuf,
+        /// The finished film
+        out: PathBuf,
+    },
+    /// Prove a film, against the one that it was made from where that is named
+    VerifyFilm {
+        /// The frame of SRC that FILM begins with
+        #[arg(long, default_value_t = 0, value_parser = cli::frame_count())]
+        start: u64,
+        /// SRC and FILM, or FILM
+        #[arg(required = true, num_args = 1..=2)]
+        films: Vec<PathBuf>,
+    },
+    /// An option of `make help`: make its film
+    #[command(external_subcommand)]
+    Option(Vec<String>),
+}
+
+impl Tool for StorageDiet {
+    const NAME: &'static str = "storage-diet";
+    const HANDLES_SIGNALS: bool = true;
+
+    fn run_args(&self) -> &RunArgs {
+        &self.run
+    }
+
+    fn run(self, session: &Session) -> Result<()> {
+        let stop = Stop::on_signals(Self::NAME)?;
+        let run = Run { session, stop: &stop, makefile: Makefile::own(), quiet: self.run.quiet };
+        match self.what {
+            What::Resume { variables } => jobs::resume(run, &variables),
+            What::Join { variables } => jobs::join(run, &variables),
+            What::Status { variables } => jobs::status(run, &variables),
+            What::Verify { variables } => jobs::verify(run, &variables),
+            What::Option(words) => {
+                let (option, variables) = option(&words)?;
+                jobs::make(run, option, variables)
+            }
+            What::Print { words } => {
+                let (option, variables) = option(&words)?;
+                if let Some(order) = Order::take(run, option, variables)? {
+                    println!("{}", order.as_shell(run.makefile)?);
+                }
+                Ok(())
+            }
+            What::Begin { words } => {
+                let (option, variables) = option(&words)?;
+                Order::take(run, option, variables)?.map_or(Ok(()), |order| order.begin(run).map(drop))
+            }
+            What::Keep { file } => Folder::enter(Path::new("."))?.finish(&file),
+            What::Finish => jobs::finish(run),
+            What::Mux { audio, start, src, video, out } => {
+                mux_film(session, Mux { src, video, out, audio, start, work: PathBuf::new() })
+            }
+            What::VerifyFilm { start, films } => {
+                let (film, source) = (&films[films.len() - 1], films.first().filter(|_| films.len() == 2));
+                verify::verify(session, film, source.map(PathBuf::as_path), start, None)
+            }
+        }
+    }
+}
+
+/// An option's name and the variables behind it.
+fn option(words: &[String]) -> Result<(&str, Variables)> {
+    let (option, operands) =
+        words.split_first().ok_or_else(|| Error::usage("option", "say which, such as option4"))?;
+    // Of a comment, as make has it for `make -n`, the words.
+    let option = option.trim_start_matches(['#', ' ']);
+    job::recipe(Makefile::own(), option)?;
+    Ok((option, Variables::new(&typed(operands)?)?))
+}
+
+fn mux_film(session: &Session, mux: Mux) -> Result<()> {
+    let folder = mux.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(".".as_ref()).to_owned();
+    let work = tempfile::Builder::new().prefix("mux.").tempdir_in(&folder);
+    let work = work.map_err(|e| Error::failed(folder.display(), cli::reason(&e)))?;
+    mux::check(&mux.src, mux.audio)?;
+    mux::mux(session, &Mux { work: work.path().into(), ..mux })
+}

@@ -1,0 +1,200 @@
+//! What is wrong is said before the first frame: the film, the weights, this machine's encoders.
+
+use crate::{
+    film::Source,
+    job::{self, Run},
+    makefile::Makefile,
+    pipeline::{self, Program as Words},
+    program::Program,
+    recipe::{Pass, Recipe, Stage},
+    span::Span,
+    template::Values,
+    variables::{Variables, is_crop},
+};
+use cli::{Error, Result, Size, reason};
+use std::{
+    fs::File,
+    io::{Seek, Write},
+    path::Path,
+};
+
+/// The film: a file, by its bytes.
+pub fn source(variables: &Variables) -> Result<Source> {
+    let src = variables.given("SRC").ok_or_else(|| Error::usage("SRC", "say which film, as SRC=film.mkv"))?;
+    Source::read(Path::new(src))
+}
+
+/// The network's weights.
+pub fn weights(variables: &Variables) -> Result<()> {
+    let weights = variables.get("WEIGHTS");
+    if weights == "builtin" || Path::new(weights).is_file() {
+        return Ok(());
+    }
+    Err(Error::failed(
+        weights,
+        "no such checkpoint; `scripts/fetch-weights --list` says which there are to fetch",
+    ))
+}
+
+/// Every program that writes a file is tried on one frame, and so is the network where it comes late.
+pub fn machine(makefile: &Makefile, recipe: &Recipe, variables: &Variables) -> Result<()> {
+    let mut tried = Vec::new();
+    for stage in writers(&recipe.passes) {
+        if !tried.contains(&stage.name) {
+            tried.push(stage.name.clone());
+            encoder(makefile, stage, variables)?;
+        }
+    }
+    let late =
+        recipe.passes.iter().skip(1).flat_map(|pass| &pass.stages).find(|stage| stage.name == "enlarge");
+    late.map_or(Ok(()), |stage| network(makefile, stage, variables))
+}
+
+/// The stages that end a pipe: they encode.
+fn writers(passes: &[Pass]) -> Vec<&Stage> {
+    let last = passes.iter().filter_map(|pass| pass.stages.last());
+    last.flat_map(|stage| if stage.segment.is_empty() { vec![stage] } else { writers(&stage.segment) })
+        .collect()
+}
+
+/// Rows and columns of a frame to try an encoder on; NVENC takes no smaller ones than 145x49.
+const TRIAL: usize = 256;
+
+fn encoder(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<()> {
+    let (words, raw) = alone(makefile, stage, variables)?;
+    let mut frame = Vec::new();
+    if raw {
+        frame.resize(TRIAL * TRIAL * 6, 0);
+    } else {
+        frame.extend(format!("YUV4MPEG2 W{TRIAL} H{TRIAL} F24:1 Ip A1:1 C420p10\nFRAME\n").into_bytes());
+        frame.resize(frame.len() + TRIAL * TRIAL * 3, 0);
+    }
+    let (about, or) = match &*stage.name {
+        "encode" => {
+            let told = |name: &str| variables.given(name).map(|value| format!("{name}={value}"));
+            (
+                ["ENCODER", "PRESET", "CRF", "TUNE"]
+                    .into_iter()
+                    .filter_map(told)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                "",
+            )
+        }
+        "intra" if variables.get("MEZZ") == "nvenc" => {
+            ("MEZZ=nvenc".into(), "; MEZZ=x265 makes the mezzanine on the CPU")
+        }
+        name => (name.to_owned(), ""),
+    };
+    let tried = Program::new("ffmpeg").args(&words[1..]).stdin(spooled(&frame)?).run();
+    tried.map_err(|e| Error::failed(about, format!("this machine cannot: {e}{or}")))
+}
+
+/// The network, on one picture of the least size.
+fn network(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<()> {
+    let (words, _) = alone(makefile, stage, variables)?;
+    Program::new("sr-window").args(&words[1..]).arg("--quiet").stdin(spooled(&[0; 64 * 64 * 6])?).run()
+}
+
+/// The words of a stage that works on one frame by itself, and whether it takes frames without a header.
+fn alone(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<(Vec<String>, bool)> {
+    let wrong = |why: String| Error::failed("Makefile", why);
+    let mut values = Values::default();
+    job::settings(makefile, variables, &mut values);
+    let choose = |name: &str| values.word(name).map(str::to_owned);
+    let text = makefile.text(&stage.name, &choose).map_err(&wrong)?;
+    let raw = text.contains("{raw}");
+    let size = if stage.name == "enlarge" { 64 } else { TRIAL };
+    values.set("raw", format!("{size}x{size}"));
+    values.set_words("out", ["-f", "matroska", "/dev/null"].map(String::from).to_vec());
+    for (name, value) in [("first", 0), ("next", 0), ("seen", 1), ("frames", 1)] {
+        values.set(name, value);
+    }
+    for name in ["emit", "reports"] {
+        values.set_or_not(name, None::<u8>);
+    }
+    Ok((crate::template::fill(&text, &values).map_err(wrong)?, raw))
+}
+
+/// Bytes as a file that has no name.
+fn spooled(bytes: &[u8]) -> Result<File> {
+    let spool = || -> std::io::Result<File> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(bytes)?;
+        file.rewind()?;
+        Ok(file)
+    };
+    spool().map_err(|e| Error::failed("temporary file", reason(&e)))
+}
+
+/// What `CROP=auto` comes to, from all of the film; `None` where something else was asked for.
+pub fn crop(run: Run<'_>, variables: &Variables) -> Result<Option<String>> {
+    if variables.get("CROP") != "auto" {
+        return Ok(None);
+    }
+    let [decode, _] = preparation(run.makefile, variables, "none", None)?;
+    let analyze = ["--analyze", "--scale", variables.get("SCALE")].map(String::from).to_vec();
+    let found: serde_json::Value = serde_json::from_slice(&piped(&decode.words, "deint-crop", &analyze)?)
+        .map_err(|e| Error::failed("deint-crop", e))?;
+    match found["crop"].as_str().filter(|crop| is_crop(crop)) {
+        Some(crop) => Ok(Some(crop.into())),
+        None => Err(Error::failed("CROP=auto", "no crop was found; say which, as CROP=1024:432:0:72")),
+    }
+}
+
+/// The size that the preparation of the film's first frame gives it.
+pub fn prepared(run: Run<'_>, variables: &Variables, crop: Option<&str>) -> Result<String> {
+    let [decode, prepare] =
+        preparation(run.makefile, variables, crop.unwrap_or(variables.get("CROP")), Some(1))?;
+    let mut words = prepare.words[1..].to_vec();
+    words.extend(["--out-pix-fmt", "yuv444p16le", "--format", "y4m"].map(String::from));
+    let frame = piped(&decode.words, "deint-crop", &words)?;
+    let header = frame.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let header = String::from_utf8_lossy(header);
+    let side = |head: char| header.split(' ').find_map(|word| word.strip_prefix(head)?.parse::<usize>().ok());
+    let size = match (side('W'), side('H')) {
+        (Some(width), Some(height)) => Size { width, height },
+        _ => return Err(Error::failed(variables.get("SRC"), "its first frame cannot be prepared")),
+    };
+    if size.width < 64 || size.height < 64 {
+        let why = format!("the picture becomes {size}; the network takes 64x64 and more");
+        return Err(Error::usage(
+            format!("SCALE={} CROP={}", variables.get("SCALE"), variables.get("CROP")),
+            why,
+        ));
+    }
+    Ok(size.to_string())
+}
+
+/// The decoder and the preparation, of all of the film or of its first frames.
+fn preparation(
+    makefile: &Makefile,
+    variables: &Variables,
+    crop: &str,
+    frames: Option<u64>,
+) -> Result<[Words; 2]> {
+    let count = frames.unwrap_or(0);
+    let mut values = Values::default();
+    job::settings(makefile, variables, &mut values);
+    values.set("crop", crop);
+    Span { start: 0, end: count, next: 0, first: 0, seen: count, read: count, film: count }.tell(&mut values);
+    values.set_or_not("limit", frames);
+    values.set_or_not("reports", None::<u8>);
+    let stage = |name: &str| Stage { name: name.into(), segment: Vec::new() };
+    let pass = Pass { stages: vec![stage("decode"), stage("prepare")], input: None, output: None };
+    let programs =
+        pipeline::programs(makefile, &pass, &values, "-").map_err(|why| Error::failed("Makefile", why))?;
+    programs.try_into().map_err(|_| Error::failed("Makefile", "decode | prepare: are not two programs"))
+}
+
+/// What the second of two programs writes, which reads what ffmpeg writes.
+fn piped(ffmpeg: &[String], second: &'static str, words: &[String]) -> Result<Vec<u8>> {
+    let mut first = Program::new("ffmpeg").args(&ffmpeg[1..]).start()?;
+    let input = first.stdout().ok_or_else(|| Error::failed("ffmpeg", "has no output"))?;
+    let output = Program::new(second).args(words).stdin(input).output();
+    // Where the decoder failed, what reads from it failed for that.
+    match first.finish() {
+        Err(e) if !e.to_string().contains("Broken pipe") => Err(e),
+        _ => output,
+    }
+}

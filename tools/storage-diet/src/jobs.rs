@@ -1,0 +1,313 @@
+//! All jobs in OUT: going on with them, joining parts, proving films, saying how far they have come.
+
+use crate::{
+    disk::{Bytes, Disk},
+    folder::{Finished, Folder, RECORD, SEGMENTS},
+    job::{self, Job, Order, Record, Run, film_name},
+    program::{Program, file},
+    progress::size,
+    recipe::{Pass, VIDEO},
+    span::Span,
+    variables::{Variables, typed},
+    verify::{self, Prepare},
+};
+use cli::{Error, Result, reason};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A job's folder, and what it says it is.
+struct Found {
+    path: PathBuf,
+    record: Record,
+    variables: Variables,
+}
+
+impl Found {
+    fn is_finished(&self) -> bool {
+        self.record.is_finished(&self.path)
+    }
+}
+
+/// The jobs in a folder, in the order of their names, and those whose record cannot be read.
+fn found(out: &Path, given: &[(String, String)]) -> Result<(Vec<Found>, Vec<Error>)> {
+    let entries = fs::read_dir(out).map_err(|e| Error::failed(out.display(), reason(&e)))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) && path.join(RECORD).is_file()
+    });
+    paths.sort();
+    let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
+    for path in paths {
+        let read = || -> Result<Found> {
+            let record = Record::read(&path)?;
+            let mut given = given.to_vec();
+            given.retain(|(name, _)| name != "OUT");
+            given.push(("OUT".into(), out.display().to_string()));
+            let variables = record.variables(&given);
+            let variables = variables.map_err(|e| Error::failed(path.join(RECORD).display(), e))?;
+            let found = Found { path: path.clone(), record, variables };
+            let named =
+                path.file_name() == job::folder_of(&found.record.option, &found.variables).file_name();
+            let wrong = || Error::failed(path.join(RECORD).display(), "is of another folder's job");
+            if named { Ok(found) } else { Err(wrong()) }
+        };
+        match read() {
+            Ok(job) => jobs.push(job),
+            Err(e) => wrong.push(e),
+        }
+    }
+    Ok((jobs, wrong))
+}
+
+fn out(operands: &[String]) -> Result<(PathBuf, Variables, Vec<(String, String)>)> {
+    let given = typed(operands)?;
+    let variables = Variables::new(&given)?;
+    Ok((variables.get("OUT").into(), variables, given))
+}
+
+/// Says what failed where others are still to be done; the last failure is the run's.
+fn all(run: Run<'_>, results: impl Iterator<Item = Result<()>>) -> Result<()> {
+    let mut last = Ok(());
+    for result in results {
+        if let Err(earlier) = std::mem::replace(&mut last, Ok(())) {
+            run.session.note(&earlier);
+            last = Err(earlier);
+        }
+        if result.is_err() {
+            last = result;
+        }
+        if last.as_ref().is_err_and(|e: &Error| e.signal().is_some()) {
+            break;
+        }
+    }
+    last
+}
+
+/// Makes the film of an option.
+pub fn make(run: Run<'_>, option: &str, variables: Variables) -> Result<()> {
+    Order::take(run, option, variables)?.map_or(Ok(()), |order| order.begin(run)?.make())
+}
+
+/// Goes on with every job that has not come to its film, and with the next where one fails again.
+pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
+    let (out, variables, given) = out(operands)?;
+    let (jobs, wrong) = found(&out, &given)?;
+    let mut open: Vec<Found> = jobs.into_iter().filter(|job| !job.is_finished()).collect();
+    open.retain(|job| job.record.option != "plan");
+    if open.is_empty() && wrong.is_empty() {
+        println!("resume: {}: nothing was interrupted here", out.display());
+        return Ok(());
+    }
+    let wrong = wrong.into_iter().map(Err);
+    all(run, wrong.chain(open.into_iter().map(|found| {
+        // A command is run where a person says it, not where a folder does.
+        if found.variables.get("ENGINE") != variables.get("ENGINE") {
+            let engine = shell_words::quote(found.variables.get("ENGINE")).into_owned();
+            let out = shell_words::quote(variables.get("OUT")).into_owned();
+            let why = format!("was begun with an ENGINE, which is not taken from a folder; `make resume OUT={out} ENGINE={engine}` goes on");
+            return Err(Error::failed(found.path.display(), why));
+        }
+        make(run, &found.record.option, found.variables)
+    })))
+}
+
+/// Makes one film of parts.
+pub fn join(run: Run<'_>, operands: &[String]) -> Result<()> {
+    let (out, _, given) = out(operands)?;
+    let (jobs, wrong) = found(&out, &given)?;
+    if let Some(wrong) = wrong.into_iter().next() {
+        return Err(wrong);
+    }
+    let mut groups: BTreeMap<(String, u64), Vec<Found>> = BTreeMap::new();
+    for job in jobs {
+        if let Some((_, n)) = job.variables.part() {
+            groups.entry((job.record.option.clone(), n)).or_default().push(job);
+        }
+    }
+    if groups.is_empty() {
+        return Err(Error::failed(out.display(), "no parts of a film are here"));
+    }
+    all(run, groups.into_iter().map(|((option, n), parts)| join_parts(run, &out, &option, n, parts)))
+}
+
+fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Found>) -> Result<()> {
+    parts.sort_by_key(|part| part.variables.part());
+    for i in 1..=n {
+        let part = parts.iter().find(|part| part.variables.part() == Some((i, n)));
+        if !part.is_some_and(Found::is_finished) {
+            let hint =
+                format!("`make resume OUT={}` goes on with it", shell_words::quote(&out.to_string_lossy()));
+            let path = out.join(format!("{option}.{i}of{n}"));
+            return Err(Error::failed(path.display(), format!("is not finished; {hint}")));
+        }
+    }
+    let without_part = |part: &Found| {
+        let mut settings = part.record.settings.clone();
+        settings.retain(|name, _| name != "PART" && name != "SRC");
+        settings
+    };
+    let first = &parts[0];
+    for part in &parts {
+        if without_part(part) != without_part(first) {
+            return Err(Error::failed(
+                part.path.display(),
+                "was made with other settings than the first part",
+            ));
+        }
+        if let Err(why) = first.record.source.same(&part.record.source) {
+            return Err(Error::failed(
+                part.path.display(),
+                format!("was made of another film than the first part: it {why}"),
+            ));
+        }
+    }
+    let variables = first.variables.clone().with("PART", "")?;
+    let source = crate::check::source(&variables)?;
+    if let Err(why) = first.record.source.same(&source) {
+        return Err(Error::failed(variables.get("SRC"), format!("is not the film of the parts: {why}")));
+    }
+    let path = job::folder_of(option, &variables);
+    if Folder::is_there(&path)? {
+        if Record::read(&path)?.is_finished(&path) {
+            println!("join: {} is there already", path.join("film.mkv").display());
+            return Ok(());
+        }
+    }
+    let folder = Folder::enter(&path)?;
+    folder.begin()?;
+    let hint = format!("stopped; `make join OUT={}` begins anew", shell_words::quote(&out.to_string_lossy()));
+    run.stop.remember(folder.path("work"), hint);
+    let mut record = Record { settings: variables.to_keep(), finished: None, ..first.record.clone() };
+    folder.write(RECORD, &record)?;
+    let span = Span::new(record.facts.frames, &variables)?;
+    let joined = concatenate(&folder, &parts).and_then(|()| {
+        let frames = job::count(&folder.path(VIDEO), span.frames())?;
+        job::add_the_rest(run, &folder, &variables, span.start)?;
+        Ok(frames)
+    });
+    folder.end();
+    let frames = joined?;
+    let (film, video_bytes) =
+        (folder.path("film.mkv"), folder.path(VIDEO).metadata().map_or(0, |meta| meta.len()));
+    let bytes = film.metadata().map_or(0, |meta| meta.len());
+    record.finished = Some(Finished { bytes, frames, video_bytes });
+    folder.write(RECORD, &record)?;
+    folder.remove(VIDEO)?;
+    println!("film: {}, {frames} frames, {}", film.display(), size(bytes));
+    Ok(())
+}
+
+/// Makes [`VIDEO`] of the pictures of all parts, one behind another.
+fn concatenate(folder: &Folder, parts: &[Found]) -> Result<()> {
+    let mut list = String::from("ffconcat version 1.0\n");
+    for part in parts {
+        let path = part.path.join("part.mkv");
+        let frames = part.record.finished.as_ref().map_or(0, |finished| finished.frames);
+        // In quotes everything is itself but a quote.
+        let quoted = path.to_string_lossy().replace('\'', "'\\''");
+        list += &format!("file 'file:{quoted}'\nduration {}\n", frames as f64 / 24.0);
+    }
+    let (name, unfinished) = (folder.path(&Folder::unfinished("parts")), Folder::unfinished(VIDEO));
+    fs::write(&name, list).map_err(|e| Error::failed(name.display(), reason(&e)))?;
+    let ffmpeg = Program::ffmpeg().within(folder.root()).args(["-f", "concat", "-safe", "0"]);
+    ffmpeg
+        .args(["-protocol_whitelist", "file"])
+        .arg("-i")
+        .arg(file(&name))
+        .args(["-map", "0:v", "-c", "copy"])
+        .arg(unfinished)
+        .run()?;
+    folder.finish(VIDEO)
+}
+
+/// Adds sound, subtitles and chapters to the pictures that a shell has made in this folder.
+pub fn finish(run: Run<'_>) -> Result<()> {
+    let here = std::env::current_dir().map_err(|e| Error::failed(".", reason(&e)))?;
+    let mut job = Job::of(run, &here)?;
+    let disk = Disk::watch(&here, &here.join("reports/disk"))?;
+    let frames = job.finish(&disk)?;
+    println!("film: {}, {frames} frames", here.join("film.mkv").display());
+    Ok(())
+}
+
+/// Proves every film against the one that its job made it from.
+pub fn verify(run: Run<'_>, operands: &[String]) -> Result<()> {
+    let (out, variables, given) = out(operands)?;
+    let (mut jobs, wrong) = found(&out, &given)?;
+    jobs.retain(|job| job.path.join("film.mkv").is_file());
+    if jobs.is_empty() && wrong.is_empty() {
+        return Err(Error::failed(out.display(), "no film is here"));
+    }
+    all(
+        run,
+        wrong.into_iter().map(Err).chain(jobs.iter().map(|job| {
+            // The film may have another name by now.
+            let source = variables.given("SRC").unwrap_or(job.variables.get("SRC"));
+            let now = crate::film::Source::read(Path::new(source))?;
+            if let Err(why) = job.record.source.same(&now) {
+                return Err(Error::failed(
+                    source,
+                    format!("is not the film that {} was made from: {why}", job.path.display()),
+                ));
+            }
+            let crop = job.record.crop.clone().unwrap_or_else(|| job.variables.get("CROP").into());
+            let prepare = Prepare { scale: job.variables.get("SCALE").into(), crop };
+            let start = job.variables.number("START");
+            verify::verify(
+                run.session,
+                &job.path.join("film.mkv"),
+                Some(Path::new(source)),
+                start,
+                Some(&prepare),
+            )
+        })),
+    )
+}
+
+/// Prints how far each job has come.
+pub fn status(run: Run<'_>, operands: &[String]) -> Result<()> {
+    let (out, _, given) = out(operands)?;
+    let (jobs, wrong) = found(&out, &given)?;
+    if jobs.is_empty() && wrong.is_empty() {
+        return Err(Error::failed(out.display(), "no job is here"));
+    }
+    for job in &jobs {
+        let name = job.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let disk = size(Bytes::of(&job.path).sum());
+        let total = Span::new(job.record.facts.frames, &job.variables)?.frames();
+        println!("{name:<16} {}, {disk} on the disk", stands(run, job, total)?);
+    }
+    all(run, wrong.into_iter().map(Err))
+}
+
+fn stands(run: Run<'_>, found: &Found, total: u64) -> Result<String> {
+    if found.is_finished() {
+        return Ok(format!(
+            "done: {total} frames in {}",
+            found.path.join(film_name(&found.variables)).display()
+        ));
+    }
+    let recipe = job::recipe(run.makefile, &found.record.option)?;
+    let passes = recipe.passes.len();
+    let open = recipe.passes.iter().position(|pass| !found.path.join(pass.leaves()).is_file());
+    let at = match open {
+        None => "pictures done; sound, subtitles and chapters are next".to_owned(),
+        Some(number) => format!(
+            "pass {} of {passes}: {} of {total} frames",
+            number + 1,
+            made(&found.path, &recipe.passes[number])?
+        ),
+    };
+    let lock = fs::File::open(&found.path).map_err(|e| Error::failed(found.path.display(), reason(&e)))?;
+    let now = if lock.try_lock().is_ok() { "stopped" } else { "at work" };
+    Ok(format!("{now}, {at}"))
+}
+
+/// The frames that are safe in segments; of a pass without them there are none before it is whole.
+fn made(path: &Path, pass: &Pass) -> Result<u64> {
+    let segments = path.join(SEGMENTS);
+    if pass.is_segmented() && segments.is_dir() { job::segments_done(&segments) } else { Ok(0) }
+}
