@@ -4,8 +4,9 @@
 
 use crate::{geometry::square_width, luma::Luma};
 use rawstream::{FieldOrder, VideoFormat};
-use resample::{Isa, Rect};
+use resample::Rect;
 use serde_json::{Value, json};
+use simd::Level;
 use timebase::Rational;
 
 /// Luma above this, in 8-bit code values, is picture: black is 16, and what coding adds to a bar stays below.
@@ -97,7 +98,7 @@ pub struct Analysis {
 impl Analysis {
     /// Of a film of `format`; `None` for RGB.
     pub fn new(format: &VideoFormat) -> Option<Self> {
-        let luma = Luma::of(format, Isa::best())?;
+        let luma = Luma::of(format, Level::best())?;
         Some(Self {
             luma,
             format: format.clone(),

@@ -20,7 +20,8 @@ use cli::{
 };
 use phase::{Counts, Done, Log, Solver};
 use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat};
-use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
+use resample::{Converter, Dither, Kernel, Options, Picture};
+use simd::Level;
 use std::{io::Write, path::PathBuf, str::FromStr};
 use timebase::Rational;
 
@@ -196,7 +197,7 @@ impl Tool for DeintCrop {
             dither: Dither::None,
             crop: self.crop.0,
             bands: self.threads.count(),
-            isa: Isa::best(),
+            level: Level::best(),
         };
         let stage = Stage::new(&self, &shape, &options)?;
         self.settings(session, &shape);
@@ -503,7 +504,7 @@ impl Stage {
         let bwdif = match args.deint {
             Deint::None => None,
             _ => Some(
-                Bwdif::new(source.pix_fmt, source.width, source.height, options.isa)
+                Bwdif::new(source.pix_fmt, source.width, source.height, options.level)
                     .map_err(|e| Error::usage("<stdin>", e))?,
             ),
         };

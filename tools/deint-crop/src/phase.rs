@@ -11,8 +11,8 @@ use crate::{
 };
 use cli::{Error, Result};
 use rawstream::{PixFmt, VideoFormat};
-use resample::Isa;
 use serde_json::{Value, json};
+use simd::Level;
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -70,7 +70,7 @@ pub struct Decision {
 impl Solver {
     /// For frames of `format`; `None` for RGB.
     pub fn new(format: &VideoFormat) -> Option<Self> {
-        let luma = Luma::of(format, Isa::best())?;
+        let luma = Luma::of(format, Level::best())?;
         let woven = vec![0; format.frame_bytes()];
         Some(Self { luma, pix_fmt: format.pix_fmt, phase: Weave::Aligned, last: Weave::Aligned, woven })
     }

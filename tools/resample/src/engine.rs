@@ -4,12 +4,13 @@
 //! only the rows that those after it may ask for again: a few kilobytes to a few hundred, which stay in the cache.
 
 use crate::{
-    Dither, Error, Isa, Options, Picture, Rect,
+    Dither, Error, Options, Picture, Rect,
     dither::bayer_row,
     ops,
     plan::{Node, Op, Plan, Port},
 };
 use rawstream::{Color, Layout, PixFmt};
+use simd::Level;
 use std::{array::from_fn, ops::Range};
 
 /// Converts frames of one kind to frames of another.
@@ -19,7 +20,7 @@ pub struct Converter {
     target: Picture,
     crop: Rect,
     dither: Dither,
-    isa: Isa,
+    level: Level,
     bands: Vec<Band>,
 }
 
@@ -165,7 +166,7 @@ impl Converter {
         for band in &mut bands {
             size_rings(&plan, &target, crop, options.dither, band);
         }
-        Ok(Self { plan, source, target, crop, dither: options.dither, isa: options.isa, bands })
+        Ok(Self { plan, source, target, crop, dither: options.dither, level: options.level, bands })
     }
 
     /// The source rows of plane `plane` that matter: the others are never read.
@@ -191,7 +192,7 @@ impl Converter {
             target: &self.target,
             crop: self.crop,
             dither: self.dither,
-            isa: self.isa,
+            level: self.level,
             src,
         };
         // Each band gets its rows of every plane.
@@ -323,7 +324,7 @@ struct Machine<'a> {
     target: &'a Picture,
     crop: Rect,
     dither: Dither,
-    isa: Isa,
+    level: Level,
     src: &'a [u8],
 }
 
@@ -362,7 +363,7 @@ impl Machine<'_> {
 
     /// Makes a batch of rows of a step.
     fn step(&self, node: &Node, before: &[Ring], out: &mut Ring, rows: Range<usize>) {
-        let isa = self.isa;
+        let level = self.level;
         let width = node.width;
         let y = rows.start;
         let u16_in = |port: &Port, y: usize| before[port.node].u16(port.channel, y);
@@ -371,12 +372,12 @@ impl Machine<'_> {
             Op::Source { first } => self.read(*first, out, y),
             Op::Shift { bits } => {
                 for (port, out) in node.inputs.iter().zip(out.u16_mut(y)) {
-                    ops::shift(isa, u16_in(port, y), out, width, *bits);
+                    ops::shift(level, u16_in(port, y), out, width, *bits);
                 }
             }
             Op::ToFloat { scale, offset } => {
                 for (port, out) in node.inputs.iter().zip(out.f32_mut(y)) {
-                    ops::to_float(isa, u16_in(port, y), out, width, *scale, *offset);
+                    ops::to_float(level, u16_in(port, y), out, width, *scale, *offset);
                 }
             }
             Op::Quantize { scale, offset, bits, first } => {
@@ -385,7 +386,7 @@ impl Machine<'_> {
                     let mut errors = std::mem::take(&mut out.errors);
                     let each = errors.chunks_exact_mut(width + 2);
                     for ((port, out), errors) in node.inputs.iter().zip(out.u16_mut(y)).zip(each) {
-                        ops::diffuse(isa, f32_in(port, y), &mut out[..width], *scale, *offset, errors, max);
+                        ops::diffuse(level, f32_in(port, y), &mut out[..width], *scale, *offset, errors, max);
                     }
                     out.errors = errors;
                 } else {
@@ -394,7 +395,7 @@ impl Machine<'_> {
                             Dither::Ordered => bayer_row(first + channel, y),
                             _ => [0.0; 16],
                         };
-                        ops::quantize(isa, f32_in(port, y), out, width, *scale, *offset, &thresholds, max);
+                        ops::quantize(level, f32_in(port, y), out, width, *scale, *offset, &thresholds, max);
                     }
                 }
             }
@@ -404,12 +405,12 @@ impl Machine<'_> {
                     if node.float {
                         let input: Vec<_> = needed.clone().map(|y| f32_in(port, y)).collect();
                         let mut out = out.f32_rows_mut(channel, rows.clone());
-                        ops::vertical_f32(isa, filter, &input, rows.clone(), &mut out, width);
+                        ops::vertical_f32(level, filter, &input, rows.clone(), &mut out, width);
                     } else {
                         let max = ((1u32 << bits) - 1) as u16;
                         let input: Vec<_> = needed.clone().map(|y| u16_in(port, y)).collect();
                         let mut out = out.u16_rows_mut(channel, rows.clone());
-                        ops::vertical_u16(isa, filter, &input, rows.clone(), &mut out, width, max);
+                        ops::vertical_u16(level, filter, &input, rows.clone(), &mut out, width, max);
                     }
                 }
             }
@@ -419,7 +420,7 @@ impl Machine<'_> {
                 let mut out = out.u16_mut(y);
                 match node.channels {
                     1 => ops::horizontal_u16(
-                        isa,
+                        level,
                         filter,
                         gather,
                         from_fn::<_, 1, _>(rows),
@@ -427,7 +428,7 @@ impl Machine<'_> {
                         max,
                     ),
                     2 => ops::horizontal_u16(
-                        isa,
+                        level,
                         filter,
                         gather,
                         from_fn::<_, 2, _>(rows),
@@ -435,7 +436,7 @@ impl Machine<'_> {
                         max,
                     ),
                     _ => ops::horizontal_u16(
-                        isa,
+                        level,
                         filter,
                         gather,
                         from_fn::<_, 3, _>(rows),
@@ -448,32 +449,44 @@ impl Machine<'_> {
                 let rows = |n: usize| f32_in(&node.inputs[n], y);
                 let mut out = out.f32_mut(y);
                 match node.channels {
-                    1 => {
-                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 1, _>(rows), channels(&mut out))
-                    }
-                    2 => {
-                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 2, _>(rows), channels(&mut out))
-                    }
-                    _ => {
-                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 3, _>(rows), channels(&mut out))
-                    }
+                    1 => ops::horizontal_f32(
+                        level,
+                        filter,
+                        gather,
+                        from_fn::<_, 1, _>(rows),
+                        channels(&mut out),
+                    ),
+                    2 => ops::horizontal_f32(
+                        level,
+                        filter,
+                        gather,
+                        from_fn::<_, 2, _>(rows),
+                        channels(&mut out),
+                    ),
+                    _ => ops::horizontal_f32(
+                        level,
+                        filter,
+                        gather,
+                        from_fn::<_, 3, _>(rows),
+                        channels(&mut out),
+                    ),
                 }
             }
             Op::MatrixU16 { matrix, scale, offset } => {
                 let rows = from_fn(|c| u16_in(&node.inputs[c], y));
                 let out = channels(&mut out.f32_mut(y));
-                ops::matrix_u16(isa, rows, out, width, matrix, *scale, *offset);
+                ops::matrix_u16(level, rows, out, width, matrix, *scale, *offset);
             }
             Op::Matrix(matrix) => {
                 let rows = from_fn(|c| f32_in(&node.inputs[c], y));
-                ops::matrix(isa, rows, channels(&mut out.f32_mut(y)), width, matrix);
+                ops::matrix(level, rows, channels(&mut out.f32_mut(y)), width, matrix);
             }
         }
     }
 
     /// Row `y` of components `first..` of the source.
     fn read(&self, first: usize, out: &mut Ring, y: usize) {
-        let (format, isa) = (self.source.pix_fmt, self.isa);
+        let (format, level) = (self.source.pix_fmt, self.level);
         let wide = format.sample_bytes() == 2;
         let row = |plane: usize| {
             let (bytes, row_bytes) = plane_bytes(self.source, plane);
@@ -487,18 +500,18 @@ impl Machine<'_> {
             }
             let out = channels.map(Option::unwrap_or_default);
             if wide {
-                ops::unpack3_u16(isa, row(0), out);
+                ops::unpack3_u16(level, row(0), out);
             } else {
-                ops::unpack3_u8(isa, row(0), out);
+                ops::unpack3_u8(level, row(0), out);
             }
             return;
         }
         for (channel, out) in out.u16_mut(y).enumerate() {
             let row = row(component_place(format, first + channel).0);
             if wide {
-                ops::unpack_u16(isa, row, out);
+                ops::unpack_u16(level, row, out);
             } else {
-                ops::unpack_u8(isa, row, out);
+                ops::unpack_u8(level, row, out);
             }
         }
     }
@@ -512,7 +525,7 @@ impl Machine<'_> {
         at: usize,
         planes: &mut [(&mut [u8], usize)],
     ) {
-        let (format, isa) = (self.target.pix_fmt, self.isa);
+        let (format, level) = (self.target.pix_fmt, self.level);
         let wide = format.sample_bytes() == 2;
         let sub_w = if component == 0 { 0 } else { format.subsampling().0 };
         let columns = self.crop.x >> sub_w..(self.crop.x >> sub_w) + self.crop.width.div_ceil(1 << sub_w);
@@ -527,9 +540,9 @@ impl Machine<'_> {
                     rows[component_place(format, component).1] = samples(self.plan.outputs[component]);
                 }
                 if wide {
-                    ops::pack3_u16(isa, rows, out);
+                    ops::pack3_u16(level, rows, out);
                 } else {
-                    ops::pack3_u8(isa, rows, out);
+                    ops::pack3_u8(level, rows, out);
                 }
             }
             return;
@@ -538,9 +551,9 @@ impl Machine<'_> {
         let out = &mut plane[at * *row_bytes..(at + 1) * *row_bytes];
         let row = samples(self.plan.outputs[component]);
         if wide {
-            ops::pack_u16(isa, row, out);
+            ops::pack_u16(level, row, out);
         } else {
-            ops::pack_u8(isa, row, out);
+            ops::pack_u8(level, row, out);
         }
     }
 }

@@ -17,9 +17,9 @@ mod plan;
 pub use dither::Dither;
 pub use engine::Converter;
 pub use kernel::Kernel;
-pub use ops::Isa;
 
 use rawstream::{ChromaLocation, ColorRange, Matrix, PixFmt};
+use simd::Level;
 
 /// A picture's shape and what its samples mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,8 +62,8 @@ pub struct Options {
     pub crop: Option<Rect>,
     /// Into how many bands of rows the work is cut; each can run on a thread of its own.
     pub bands: usize,
-    /// The instruction set to use. Every one gives the same bits.
-    pub isa: Isa,
+    /// The instructions to use. Every level gives the same bits.
+    pub level: Level,
 }
 
 /// Why a conversion cannot be done.

@@ -237,12 +237,12 @@ impl Builder<'_> {
             if horizontal {
                 geometry.x = to.x;
                 if let Some(filter) = from.x.filter(to.x, self.options) {
-                    let isa = self.options.isa;
+                    let level = self.options.level;
                     let op = if float {
-                        let gather = Arc::new(GatherF32::new(&filter, isa));
+                        let gather = Arc::new(GatherF32::new(&filter, level));
                         Op::HorizontalF32 { filter: Arc::new(filter), gather }
                     } else {
-                        let gather = Arc::new(GatherU16::new(&filter, isa));
+                        let gather = Arc::new(GatherU16::new(&filter, level));
                         Op::HorizontalU16 { filter: Arc::new(filter), gather, bits }
                     };
                     self.add(op, which, *geometry, float);

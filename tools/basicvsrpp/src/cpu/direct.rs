@@ -5,11 +5,11 @@ use super::{
     buffer::Buffer,
     gemm::{self, Tile},
     map::{MARGIN, Map, View, padded},
-    simd::{Kernel, LANES, Level, Simd},
     sink::Sink,
 };
 use crate::Conv;
 use rayon::prelude::*;
+use simd::{Kernel, LANES, Level, Simd};
 
 /// A convolution to whole vectors of output channels.
 ///

@@ -12,11 +12,11 @@ use super::{
     buffer::Buffer,
     gemm::{self, Tile},
     map::{Map, View, padded},
-    simd::{Kernel, LANES, Level, Simd},
     sink::Sink,
 };
 use crate::Conv;
 use rayon::prelude::*;
+use simd::{Kernel, LANES, Level, Simd};
 use std::{cell::RefCell, ops::Range};
 
 /// Side of a tile of outputs.
