@@ -91,28 +91,22 @@ impl Bwdif {
         rows: impl Fn(usize) -> Range<usize>,
         out: &mut [u8],
     ) {
-        let mut rest = out;
-        let mut start = 0;
         for plane in 0..self.pix_fmt.planes() {
-            let (across, height) = self.pix_fmt.plane_size(self.width, self.height, plane);
-            let row_bytes = across * self.pix_fmt.sample_bytes();
-            let bytes = row_bytes * height;
-            let (this, others) = rest.split_at_mut(bytes);
-            rest = others;
+            let bytes = self.pix_fmt.plane_range(self.width, self.height, plane);
+            let row_bytes = self.pix_fmt.row_bytes(self.width, plane);
             let plane_of = Plane {
-                previous: &frames.previous[start..start + bytes],
-                current: &frames.current[start..start + bytes],
-                next: &frames.next[start..start + bytes],
+                previous: &frames.previous[bytes.clone()],
+                current: &frames.current[bytes.clone()],
+                next: &frames.next[bytes.clone()],
                 row_bytes,
-                height,
+                height: self.pix_fmt.plane_size(self.width, self.height, plane).1,
                 wide: self.pix_fmt.sample_bytes() == 2,
                 max: i32::from(self.pix_fmt.max()),
                 task,
             };
-            start += bytes;
             let rows = rows(plane);
             // Rows are cheap; a job of 32 of them is worth a thread's while.
-            this[rows.start * row_bytes..rows.end * row_bytes]
+            out[bytes][rows.start * row_bytes..rows.end * row_bytes]
                 .par_chunks_mut(32 * row_bytes)
                 .enumerate()
                 .for_each(|(job, out)| {

@@ -235,11 +235,4 @@ impl VideoFormat {
             "a frame of {width}x{height} {pix_fmt} has {bytes} bytes; {MAX_FRAME_BYTES} are the most"
         ))
     }
-
-    /// Byte range of plane `plane` within a frame.
-    pub fn plane_range(&self, plane: usize) -> std::ops::Range<usize> {
-        let bytes = |p| self.pix_fmt.plane_bytes(self.width, self.height, p);
-        let start = (0..plane).map(bytes).sum();
-        start..start + bytes(plane)
-    }
 }

@@ -9,7 +9,6 @@ use crate::{
     ops,
     plan::{Node, Op, Plan, Port},
 };
-use rawstream::{Color, Layout, PixFmt};
 use simd::Level;
 use std::{array::from_fn, ops::Range};
 
@@ -98,22 +97,6 @@ fn around<T>(places: impl Iterator<Item = T>, rows: Range<usize>) -> Vec<T> {
     places
 }
 
-/// Where component `component` of a format lies: its plane, and its place in the pixel.
-fn component_place(pix_fmt: PixFmt, component: usize) -> (usize, usize) {
-    match (pix_fmt.color, pix_fmt.layout) {
-        (Color::Rgb { order }, Layout::Packed) => (0, order[component]),
-        (Color::Rgb { order }, Layout::Planar) => (order[component], 0),
-        (Color::Yuv { .. }, _) => (component, 0),
-    }
-}
-
-/// Bytes of plane `plane`, row by row.
-fn plane_bytes(picture: &Picture, plane: usize) -> (Range<usize>, usize) {
-    let (w, h, f) = (picture.width, picture.height, picture.pix_fmt);
-    let start = (0..plane).map(|p| f.plane_bytes(w, h, p)).sum();
-    (start..start + f.plane_bytes(w, h, plane), f.plane_size(w, h, plane).0 * f.sample_bytes())
-}
-
 /// Rows of its inputs that rows `rows` of a step need.
 fn needs(node: &Node, rows: Range<usize>) -> Range<usize> {
     match &node.op {
@@ -174,7 +157,7 @@ impl Converter {
         let wanted = wanted_rows(&self.plan, &self.target, self.crop, 0..self.crop.height);
         let source = self.plan.nodes.iter().zip(wanted).find(|(node, _)| {
             let Op::Source { first } = node.op else { return false };
-            (first..first + node.channels).any(|c| component_place(self.source.pix_fmt, c).0 == plane)
+            (first..first + node.channels).any(|c| self.source.pix_fmt.component(c).plane == plane)
         });
         source.map_or(0..0, |(_, rows)| rows)
     }
@@ -199,9 +182,13 @@ impl Converter {
         let mut planes = Vec::with_capacity(3);
         let mut rest = dst;
         for plane in 0..cropped.pix_fmt.planes() {
-            let (bytes, row_bytes) = plane_bytes(&cropped, plane);
-            let (head, tail) = rest.split_at_mut(bytes.len());
-            planes.push((head, row_bytes, if plane == 0 { 0 } else { sub_h }));
+            let bytes = cropped.pix_fmt.plane_range(cropped.width, cropped.height, plane).len();
+            let (head, tail) = rest.split_at_mut(bytes);
+            planes.push((
+                head,
+                cropped.pix_fmt.row_bytes(cropped.width, plane),
+                if plane == 0 { 0 } else { sub_h },
+            ));
             rest = tail;
         }
         let mut jobs = Vec::with_capacity(self.bands.len());
@@ -489,14 +476,15 @@ impl Machine<'_> {
         let (format, level) = (self.source.pix_fmt, self.level);
         let wide = format.sample_bytes() == 2;
         let row = |plane: usize| {
-            let (bytes, row_bytes) = plane_bytes(self.source, plane);
+            let row_bytes = format.row_bytes(self.source.width, plane);
+            let bytes = format.plane_range(self.source.width, self.source.height, plane);
             &self.src[bytes][y * row_bytes..(y + 1) * row_bytes]
         };
-        if format.layout == Layout::Packed {
+        if format.planes() == 1 {
             // Each row of samples goes to the channel of its component.
             let mut channels: [Option<&mut [u16]>; 3] = [None, None, None];
             for (component, out) in out.u16_mut(y).enumerate() {
-                channels[component_place(format, component).1] = Some(out);
+                channels[format.component(component).offset / format.sample_bytes()] = Some(out);
             }
             let out = channels.map(Option::unwrap_or_default);
             if wide {
@@ -507,7 +495,7 @@ impl Machine<'_> {
             return;
         }
         for (channel, out) in out.u16_mut(y).enumerate() {
-            let row = row(component_place(format, first + channel).0);
+            let row = row(format.component(first + channel).plane);
             if wide {
                 ops::unpack_u16(level, row, out);
             } else {
@@ -530,14 +518,15 @@ impl Machine<'_> {
         let sub_w = if component == 0 { 0 } else { format.subsampling().0 };
         let columns = self.crop.x >> sub_w..(self.crop.x >> sub_w) + self.crop.width.div_ceil(1 << sub_w);
         let samples = |port: Port| &rings[port.node].u16(port.channel, y)[columns.clone()];
-        if format.layout == Layout::Packed {
+        if format.planes() == 1 {
             // All three components of a pixel leave together, with the last one.
             if component == 2 {
                 let (plane, row_bytes) = &mut planes[0];
                 let out = &mut plane[at * *row_bytes..(at + 1) * *row_bytes];
                 let mut rows = [samples(self.plan.outputs[0]); 3];
                 for component in 0..3 {
-                    rows[component_place(format, component).1] = samples(self.plan.outputs[component]);
+                    rows[format.component(component).offset / format.sample_bytes()] =
+                        samples(self.plan.outputs[component]);
                 }
                 if wide {
                     ops::pack3_u16(level, rows, out);
@@ -547,7 +536,7 @@ impl Machine<'_> {
             }
             return;
         }
-        let (plane, row_bytes) = &mut planes[component_place(format, component).0];
+        let (plane, row_bytes) = &mut planes[format.component(component).plane];
         let out = &mut plane[at * *row_bytes..(at + 1) * *row_bytes];
         let row = samples(self.plan.outputs[component]);
         if wide {

@@ -14,7 +14,7 @@ use crate::{
     filter::Filter,
     ops::{GatherF32, GatherU16},
 };
-use rawstream::{ChromaLocation, Color};
+use rawstream::ChromaLocation;
 use std::sync::Arc;
 
 /// Channel `channel` of node `node`.
@@ -128,17 +128,17 @@ impl State {
         let coding = |chroma| Coding::new(picture.pix_fmt, picture.range, chroma);
         let geometry = Geometry { x: Axis::whole(picture.width), y: Axis::whole(picture.height) };
         let luma = Plane { geometry, coding: coding(false) };
-        let chroma = match picture.pix_fmt.color {
-            Color::Rgb { .. } => luma,
-            Color::Yuv { sub_w, sub_h } => {
-                let left = picture.chroma_location != ChromaLocation::Center;
-                let top = picture.chroma_location == ChromaLocation::TopLeft;
-                let geometry = Geometry {
-                    x: Axis::subsampled(picture.width, sub_w, left),
-                    y: Axis::subsampled(picture.height, sub_h, top),
-                };
-                Plane { geometry, coding: coding(true) }
-            }
+        let chroma = if rgb {
+            luma
+        } else {
+            let (sub_w, sub_h) = picture.pix_fmt.subsampling();
+            let left = picture.chroma_location != ChromaLocation::Center;
+            let top = picture.chroma_location == ChromaLocation::TopLeft;
+            let geometry = Geometry {
+                x: Axis::subsampled(picture.width, sub_w, left),
+                y: Axis::subsampled(picture.height, sub_h, top),
+            };
+            Plane { geometry, coding: coding(true) }
         };
         Self { luma, chroma, rgb }
     }
