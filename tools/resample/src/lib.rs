@@ -4,15 +4,17 @@
 //! its colours converted and its samples rounded; [`Converter`] decides the same, so that its pictures are zimg's.
 //! `plan` holds these decisions, `filter` and `color` the numbers, `ops` the arithmetic on rows (in plain Rust, which
 //! is the specification, and compiled or written for AVX2 and AVX-512, equal to it bit for bit), and `engine` pulls
-//! rows through the plan: no step ever holds a whole frame.
+//! rows through the plan: no node ever holds a whole frame.
 
 mod color;
 mod dither;
 mod engine;
 mod filter;
 mod kernel;
+mod node;
 mod ops;
 mod plan;
+mod ring;
 
 pub use dither::Dither;
 pub use engine::Converter;
