@@ -15,7 +15,7 @@ const BLACK: u16 = 32;
 /// How the fields of a frame go with those of its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weave {
-    /// It cannot be told: too little moves.
+    /// Undecided: too little moves.
     Unclear,
     /// Both fields of the frame are of one moment.
     Aligned,

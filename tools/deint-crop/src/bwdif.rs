@@ -146,7 +146,7 @@ impl Plane<'_> {
     }
 
     /// ffmpeg compares the line with the bytes of a sample instead of with 1, so that with two-byte samples the lines
-    /// next to the edges look the other way; so do these.
+    /// next to the edges take their neighbours from the other side. Bit for bit the same means doing so too.
     fn reach(&self, y: usize) -> Reach {
         let unit = if self.wide { 2 } else { 1 };
         let (y, h) = (y as isize, self.height as isize);

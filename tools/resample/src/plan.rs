@@ -2,7 +2,8 @@
 //!
 //! The rules, as zimg 3 has them:
 //! * If the matrix changes, everything is brought to float and 4:4:4 first, at the smaller of the two sizes on each
-//!   axis; then the matrix is applied; then the rest of the way is gone.
+//!   axis; then the matrix is applied; then each plane is brought to the
+//!   target's size and form.
 //! * A plane is resized in 16-bit integers or in float. If source and target are both one of these, in the one that
 //!   makes fewer samples change their form; if one of them is, in that one; an 8-bit plane of limited range that stays
 //!   8-bit is shifted up to 16 bits; all else is float.
@@ -30,7 +31,7 @@ pub(crate) struct Plan {
     pub outputs: [Port; 3],
 }
 
-/// A plane on its way: its size in samples, what they mean, and which rectangle of it (in samples, fractions allowed)
+/// A plane during the conversion: its size in samples, what they mean, and which rectangle of it (in samples, fractions allowed)
 /// is the picture. The rectangle is what chroma siting shifts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Plane {
@@ -78,7 +79,7 @@ impl Axis {
     }
 }
 
-/// What is left of the way.
+/// How far the conversion has come.
 #[derive(Clone, Copy, Debug)]
 struct State {
     /// Luma, or R, G and B.

@@ -5,7 +5,7 @@ use rawstream::PixFmt;
 
 /// Cells across and down.
 const CELLS: usize = 4;
-/// Luma levels told apart.
+/// Luma levels of a histogram.
 const LEVELS: usize = 32;
 /// Above this share of changed luma a scene begins. Measured with the example `cut-distance`: from frame to frame of a
 /// shot 0.06 at most (two film-like clips, arm movements in close-up), from one unrelated picture to another 0.32 to 0.92.

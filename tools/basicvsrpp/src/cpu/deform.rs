@@ -297,7 +297,7 @@ impl Deform {
         }
     }
 
-    /// Samples the taps of a pixel: `groups, 9, share` numbers and up to half a vector of nothing after them.
+    /// Samples the taps of a pixel: `groups, 9, share` numbers and up to half a vector of padding after them.
     ///
     /// # Safety
     /// Neighbours and weights are those of [`place`](Self::place); `column` has the room.

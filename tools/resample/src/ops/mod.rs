@@ -23,7 +23,7 @@ use std::ops::Range;
 /// Samples behind each row, and what widths are rounded up to.
 pub(crate) const PADDING: usize = 64;
 
-/// Rows that a vertical resize makes at once. Their windows overlap: what one of them fetches the others need not.
+/// Rows that a vertical resize makes at once: their windows overlap, so that a row is fetched once for all of them.
 pub(crate) const BATCH: usize = 4;
 
 /// Samples in a row's slice for a picture of `width`.
