@@ -6,12 +6,13 @@
 use basicvsrpp::{
     Branch, EngineError, Model, Out, Precision, Settings,
     checkpoint::Checkpoint,
-    cpu::{fast::Fast, simd::Level},
+    cpu::fast::Fast,
     formula,
     network::{self, Backend, Earlier},
     picture::Output,
 };
 use rawstream::PixFmt;
+use simd::Level;
 use std::{collections::BTreeMap, env, time::Instant};
 
 /// Time on the wall and on all cores, in seconds.
@@ -104,9 +105,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (width, height) = size.split_once('x').ok_or("size: WIDTHxHEIGHT")?;
     let (width, height) = (width.parse()?, height.parse()?);
     let (frames, model, threads) = (arg(1, "5").parse()?, arg(2, "c64b7"), arg(3, "2").parse()?);
-    let level = Level::all()
+    let level = Level::available()
         .into_iter()
-        .find(|level| args.get(4).is_none_or(|name| level.name() == name))
+        .rfind(|level| args.get(4).is_none_or(|name| level.to_string() == *name))
         .ok_or("this CPU has no such level")?;
 
     let rgb24 = PixFmt::named("rgb24").ok_or("rgb24")?;
@@ -121,7 +122,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let sizes = model.strip_prefix('c').and_then(|sizes| sizes.split_once('b'));
     let sizes = sizes.and_then(|(c, b)| Some((c.parse().ok()?, b.parse().ok()?)));
-    println!("{size}, {frames} frames, {model}, {threads} threads, {}", level.name());
+    println!("{size}, {frames} frames, {model}, {threads} threads, {level}");
     let model = match sizes {
         Some((channels, blocks)) => {
             let bytes = formula::safetensors(&formula::tensors(channels, blocks), "formula");

@@ -1,6 +1,6 @@
 //! Frames in wire order to planes of numbers and back.
 
-use rawstream::{Color, Layout, PixFmt};
+use rawstream::PixFmt;
 
 /// What enlarged frames are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +21,12 @@ impl Output {
     }
 }
 
-/// Where the samples of component `c` (0 to 2: R, G, B) of an RGB format are: the first one's index and the distance
-/// to the next.
-fn component(fmt: PixFmt, pixels: usize, c: usize) -> (usize, usize) {
-    let Color::Rgb { order } = fmt.color else { unreachable!("settings let only RGB formats through") };
-    match fmt.layout {
-        Layout::Packed => (order[c], 3),
-        Layout::Planar => (order[c] * pixels, 1),
-    }
+/// Where the samples of component `c` of a frame of `pixels` pixels are: the first one's index and the distance to the
+/// next, in samples.
+fn samples(fmt: PixFmt, pixels: usize, c: usize) -> (usize, usize) {
+    let component = fmt.component(c);
+    let first = fmt.plane_range(pixels, 1, component.plane).start + component.offset;
+    (first / fmt.sample_bytes(), component.step / fmt.sample_bytes())
 }
 
 /// Planes R, G, B, 0 to 1, out of a frame in wire order: `value / max`.
@@ -39,7 +37,7 @@ pub fn unpack(fmt: PixFmt, pixels: usize, wire: &[u8]) -> Vec<f32> {
     // Divided in double precision: value times the float32 reciprocal would be off by one unit in the last place.
     let level = |value: u16| (f64::from(value) / f64::from(fmt.max())) as f32;
     for c in 0..3 {
-        let (first, step) = component(fmt, pixels, c);
+        let (first, step) = samples(fmt, pixels, c);
         if fmt.sample_bytes() == 1 {
             planes.extend(wire[first..].iter().step_by(step).take(pixels).map(|&b| level(b.into())));
         } else {
@@ -66,7 +64,7 @@ pub fn pack(output: Output, planes: &[f32], wire: &mut [u8]) {
     };
     let max = f32::from(fmt.max());
     for (c, plane) in planes.chunks_exact(pixels).enumerate() {
-        let (first, step) = component(fmt, pixels, c);
+        let (first, step) = samples(fmt, pixels, c);
         if fmt.sample_bytes() == 1 {
             for (byte, &value) in wire[first..].iter_mut().step_by(step).zip(plane) {
                 *byte = quantise(value, max) as u8;

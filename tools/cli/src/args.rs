@@ -3,7 +3,7 @@
 use crate::{Error, Result, progress::Progress};
 use clap::{Args, builder::RangedU64ValueParser};
 use clap_complete::Shell;
-use rawstream::{ChromaLocation, ColorRange, Container, Matrix, PixFmt, Told};
+use rawstream::{ChromaLocation, ColorRange, Container, Declared, Matrix, PixFmt};
 use std::{path::PathBuf, str::FromStr};
 use timebase::{Rational, Spoken};
 
@@ -60,9 +60,9 @@ pub struct InputArgs {
 }
 
 impl InputArgs {
-    /// In the words of `rawstream`.
-    pub fn told(&self) -> Told {
-        Told {
+    /// What the flags declare the input to be.
+    pub fn declared(&self) -> Declared {
+        Declared {
             size: self.size.map(|s| (s.width, s.height)),
             pix_fmt: self.pix_fmt,
             rate: self.rate.as_ref().map(|r| r.value),

@@ -55,7 +55,7 @@ impl<'a> Input<'a> {
             session.note(format_args!("--rate: {note}"));
         }
         let stdin = rawstream::stdin().map_err(|e| Error::failed("<stdin>", crate::reason(&e)))?;
-        let reader = FrameReader::open(stdin, &args.told()).map_err(|e| Error::stdin(&e))?;
+        let reader = FrameReader::open(stdin, &args.declared()).map_err(|e| Error::stdin(&e))?;
         Ok(Self {
             format: reader.format().clone(),
             container: reader.container(),

@@ -4,8 +4,9 @@
 
 use crate::{geometry::square_width, luma::Luma};
 use rawstream::{FieldOrder, VideoFormat};
-use resample::{Isa, Rect};
+use resample::Rect;
 use serde_json::{Value, json};
+use simd::Level;
 use timebase::Rational;
 
 /// Luma above this, in 8-bit code values, is picture: black is 16, and what coding adds to a bar stays below.
@@ -14,7 +15,7 @@ const BLACK: u16 = 32;
 /// How the fields of a frame go with those of its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weave {
-    /// It cannot be told: too little moves.
+    /// Undecided: too little moves.
     Unclear,
     /// Both fields of the frame are of one moment.
     Aligned,
@@ -97,7 +98,7 @@ pub struct Analysis {
 impl Analysis {
     /// Of a film of `format`; `None` for RGB.
     pub fn new(format: &VideoFormat) -> Option<Self> {
-        let luma = Luma::of(format, Isa::best())?;
+        let luma = Luma::of(format, Level::best())?;
         Some(Self {
             luma,
             format: format.clone(),

@@ -4,10 +4,10 @@
 //! three-field filter (BBC R&D report PH-2071) joins the low vertical frequencies of the kept field with the high ones of
 //! the fields before and after it; a window of values that the motion allows, found as in yadif, bounds the result.
 
-use crate::sample::{Sample, for_each_isa};
+use crate::sample::{Sample, vectorize};
 use rawstream::PixFmt;
 use rayon::prelude::*;
-use resample::Isa;
+use simd::Level;
 use std::ops::Range;
 
 /// Weights of the low and high frequencies and of the purely spatial filter, times 2^13.
@@ -68,18 +68,18 @@ pub struct Bwdif {
     pix_fmt: PixFmt,
     width: usize,
     height: usize,
-    isa: Isa,
+    level: Level,
 }
 
 impl Bwdif {
     /// For frames of `width` x `height`.
     ///
     /// Errors: fewer than three columns or lines, which ffmpeg refuses too.
-    pub fn new(pix_fmt: PixFmt, width: usize, height: usize, isa: Isa) -> Result<Self, String> {
+    pub fn new(pix_fmt: PixFmt, width: usize, height: usize, level: Level) -> Result<Self, String> {
         if width < 3 || height < 3 {
             return Err(format!("{width}x{height} is too small to deinterlace; it takes 3x3"));
         }
-        Ok(Self { pix_fmt, width, height, isa })
+        Ok(Self { pix_fmt, width, height, level })
     }
 
     /// Makes a progressive frame. Of plane `p` only the rows in `rows(p)` are made; the others of `out` are left as they
@@ -91,33 +91,27 @@ impl Bwdif {
         rows: impl Fn(usize) -> Range<usize>,
         out: &mut [u8],
     ) {
-        let mut rest = out;
-        let mut start = 0;
         for plane in 0..self.pix_fmt.planes() {
-            let (across, height) = self.pix_fmt.plane_size(self.width, self.height, plane);
-            let row_bytes = across * self.pix_fmt.sample_bytes();
-            let bytes = row_bytes * height;
-            let (this, others) = rest.split_at_mut(bytes);
-            rest = others;
+            let bytes = self.pix_fmt.plane_range(self.width, self.height, plane);
+            let row_bytes = self.pix_fmt.row_bytes(self.width, plane);
             let plane_of = Plane {
-                previous: &frames.previous[start..start + bytes],
-                current: &frames.current[start..start + bytes],
-                next: &frames.next[start..start + bytes],
+                previous: &frames.previous[bytes.clone()],
+                current: &frames.current[bytes.clone()],
+                next: &frames.next[bytes.clone()],
                 row_bytes,
-                height,
+                height: self.pix_fmt.plane_size(self.width, self.height, plane).1,
                 wide: self.pix_fmt.sample_bytes() == 2,
                 max: i32::from(self.pix_fmt.max()),
                 task,
             };
-            start += bytes;
             let rows = rows(plane);
             // Rows are cheap; a job of 32 of them is worth a thread's while.
-            this[rows.start * row_bytes..rows.end * row_bytes]
+            out[bytes][rows.start * row_bytes..rows.end * row_bytes]
                 .par_chunks_mut(32 * row_bytes)
                 .enumerate()
                 .for_each(|(job, out)| {
                     for (n, out) in out.chunks_exact_mut(row_bytes).enumerate() {
-                        plane_of.line(self.isa, rows.start + 32 * job + n, out);
+                        plane_of.line(self.level, rows.start + 32 * job + n, out);
                     }
                 });
         }
@@ -152,7 +146,7 @@ impl Plane<'_> {
     }
 
     /// ffmpeg compares the line with the bytes of a sample instead of with 1, so that with two-byte samples the lines
-    /// next to the edges look the other way; so do these.
+    /// next to the edges take their neighbours from the other side. Bit for bit the same means doing so too.
     fn reach(&self, y: usize) -> Reach {
         let unit = if self.wide { 2 } else { 1 };
         let (y, h) = (y as isize, self.height as isize);
@@ -164,7 +158,7 @@ impl Plane<'_> {
         }
     }
 
-    fn line(&self, isa: Isa, y: usize, out: &mut [u8]) {
+    fn line(&self, level: Level, y: usize, out: &mut [u8]) {
         let here = |offset| self.row(self.current, y, offset);
         if self.task.keep.has(y) {
             out.copy_from_slice(here(0));
@@ -173,7 +167,7 @@ impl Plane<'_> {
         let reach = self.reach(y);
         if self.task.alone {
             let rows = [here(reach.above), here(reach.below), here(reach.above3), here(reach.below3)];
-            alone(isa, self.wide, rows, out, self.max);
+            vectorize!(level, self.wide, alone(rows, out, self.max));
             return;
         }
         // The fields of the other parity before and after the kept one.
@@ -193,7 +187,7 @@ impl Plane<'_> {
             (true, false) => Place::NearEdge,
             (true, true) => Place::Edge,
         };
-        temporal(isa, self.wide, &lines, place, out, self.max);
+        vectorize!(level, self.wide, temporal(&lines, place, out, self.max));
     }
 }
 
@@ -222,12 +216,9 @@ enum Place {
     Edge,
 }
 
-for_each_isa!(alone, alone_plain(rows: [&[u8]; 4], out: &mut [u8], max: i32));
-for_each_isa!(temporal, temporal_plain(lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32));
-
 /// From the kept field only: lines -1, 1, -3, 3.
 #[inline(always)]
-fn alone_plain<S: Sample>(rows: [&[u8]; 4], out: &mut [u8], max: i32) {
+fn alone<S: Sample>(rows: [&[u8]; 4], out: &mut [u8], max: i32) {
     let length = out.len();
     let [above, below, above3, below3] = rows.map(|row| &row[..length]);
     for x in 0..length / S::BYTES {
@@ -238,7 +229,7 @@ fn alone_plain<S: Sample>(rows: [&[u8]; 4], out: &mut [u8], max: i32) {
 }
 
 #[inline(always)]
-fn temporal_plain<S: Sample>(lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32) {
+fn temporal<S: Sample>(lines: &Lines<'_>, place: Place, out: &mut [u8], max: i32) {
     match place {
         Place::Inside => temporal_at::<S, 0>(lines, out, max),
         Place::NearEdge => temporal_at::<S, 1>(lines, out, max),
@@ -336,9 +327,10 @@ fn temporal_block<S: Sample, const N: usize, const EDGE: u8>(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use simd::Portable;
 
     proptest! {
-        /// Every instruction set makes the same frame, of noise and of extremes, at any size.
+        /// Every level makes the same frame, of noise and of extremes, at any size.
         #[test]
         fn same_bits(
             seed in any::<u64>(),
@@ -366,15 +358,15 @@ mod tests {
             let (previous, current, next) = (frame(), frame(), frame());
             let around = Neighbours { previous: &previous, current: &current, next: &next };
             let task = Task { keep: if top { Field::Top } else { Field::Bottom }, second, alone };
-            let made = |isa| {
+            let made = |level| {
                 let mut out = vec![0; current.len()];
                 let rows = |plane| 0..pix_fmt.plane_size(width, height, plane).1;
-                Bwdif::new(pix_fmt, width, height, isa).unwrap().deinterlace(around, task, rows, &mut out);
+                Bwdif::new(pix_fmt, width, height, level).unwrap().deinterlace(around, task, rows, &mut out);
                 out
             };
-            let expected = made(Isa::Plain);
-            for isa in Isa::available() {
-                prop_assert!(made(isa) == expected, "{}", isa);
+            let expected = made(Level::Portable(Portable));
+            for level in Level::available() {
+                prop_assert!(made(level) == expected, "{}", level);
             }
         }
     }

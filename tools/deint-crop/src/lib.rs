@@ -20,7 +20,8 @@ use cli::{
 };
 use phase::{Counts, Done, Log, Solver};
 use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat};
-use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
+use resample::{Converter, Dither, Kernel, Options, Picture};
+use simd::Level;
 use std::{io::Write, path::PathBuf, str::FromStr};
 use timebase::Rational;
 
@@ -196,7 +197,7 @@ impl Tool for DeintCrop {
             dither: Dither::None,
             crop: self.crop.0,
             bands: self.threads.count(),
-            isa: Isa::best(),
+            level: Level::best(),
         };
         let stage = Stage::new(&self, &shape, &options)?;
         self.settings(session, &shape);
@@ -220,8 +221,8 @@ impl DeintCrop {
             Some(pix_fmt) => pix_fmt,
             None => PixFmt::named("rgb48le").unwrap_or(format.pix_fmt),
         };
-        if let (Some(told), Some(header)) = (self.sar, format.sar)
-            && told != header
+        if let (Some(declared), Some(header)) = (self.sar, format.sar)
+            && declared != header
         {
             let header = format!("{}:{}", header.num(), header.den());
             return Err(Error::usage("--sar", format!("contradicts the header, which says {header}")));
@@ -447,11 +448,11 @@ struct Order {
     interlaced: bool,
 }
 
-/// Settles the field order of each frame, and says aloud, once, where nobody else did.
+/// Decides the field order of each frame, with a note, once, where neither flag nor stream gives it.
 struct Orders<'a> {
     flag: FieldFlag,
     session: &'a Session,
-    /// Nothing to say, or said already.
+    /// The note is not needed, or was given.
     said: bool,
 }
 
@@ -461,8 +462,8 @@ impl<'a> Orders<'a> {
     }
 
     fn of(&mut self, input: &Input<'_>) -> Order {
-        let told = input.field_order();
-        let first = match (self.flag, told) {
+        let declared = input.field_order();
+        let first = match (self.flag, declared) {
             (FieldFlag::First(field), _) => field,
             (FieldFlag::Auto, Some(FieldOrder::Tff)) => Field::Top,
             (FieldFlag::Auto, Some(FieldOrder::Bff)) => Field::Bottom,
@@ -478,7 +479,7 @@ impl<'a> Orders<'a> {
                 Field::Top
             }
         };
-        let interlaced = match told {
+        let interlaced = match declared {
             Some(order) => order != FieldOrder::Progressive,
             None => self.flag != FieldFlag::Auto,
         };
@@ -503,7 +504,7 @@ impl Stage {
         let bwdif = match args.deint {
             Deint::None => None,
             _ => Some(
-                Bwdif::new(source.pix_fmt, source.width, source.height, options.isa)
+                Bwdif::new(source.pix_fmt, source.width, source.height, options.level)
                     .map_err(|e| Error::usage("<stdin>", e))?,
             ),
         };

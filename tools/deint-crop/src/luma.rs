@@ -5,9 +5,9 @@
 //! fields of two frames can be woven tells which of them belong together, since whatever is still (fine horizontal
 //! detail, noise) adds the same to each.
 
-use crate::sample::{Sample, for_each_isa};
+use crate::sample::{Sample, vectorize};
 use rawstream::{PixFmt, VideoFormat};
-use resample::Isa;
+use simd::Level;
 
 /// Reads the luma plane of frames of one format.
 #[derive(Clone, Copy, Debug)]
@@ -19,19 +19,19 @@ pub struct Luma {
     wide: bool,
     /// Code values of a step of 8-bit video: 2^(bits - 8).
     step: u16,
-    isa: Isa,
+    level: Level,
 }
 
 impl Luma {
     /// For frames of `format`; `None` for RGB, which has no luma.
-    pub fn of(format: &VideoFormat, isa: Isa) -> Option<Self> {
+    pub fn of(format: &VideoFormat, level: Level) -> Option<Self> {
         let PixFmt { bits, .. } = format.pix_fmt;
         (!format.pix_fmt.is_rgb()).then_some(Self {
             width: format.width,
             height: format.height,
             wide: format.pix_fmt.sample_bytes() == 2,
             step: 1 << (bits - 8),
-            isa,
+            level,
         })
     }
 
@@ -53,7 +53,10 @@ impl Luma {
         let row = |y: usize| self.row(if y.is_multiple_of(2) { top } else { bottom }, y);
         let noise = self.code(NOISE);
         (1..self.height.saturating_sub(1))
-            .map(|y| u64::from(comb_row(self.isa, self.wide, [row(y - 1), row(y), row(y + 1)], noise)))
+            .map(|y| {
+                let rows = [row(y - 1), row(y), row(y + 1)];
+                u64::from(vectorize!(self.level, self.wide, comb_row(rows, noise)))
+            })
             .sum::<u64>()
             / u64::from(self.step)
     }
@@ -63,11 +66,12 @@ impl Luma {
     pub fn is_combed(&self, frame: &[u8]) -> bool {
         let blocks = self.width.div_ceil(BLOCK);
         let mut counts = vec![0u16; blocks];
+        let threshold = self.code(COMBED);
         for band in (2..self.height.saturating_sub(2)).collect::<Vec<_>>().chunks(BLOCK) {
             counts.fill(0);
             for &y in band {
                 let rows = [y - 2, y - 1, y, y + 1, y + 2].map(|y| self.row(frame, y));
-                combed_row(self.isa, self.wide, rows, self.code(COMBED), &mut counts);
+                vectorize!(self.level, self.wide, combed_row(rows, threshold, &mut counts));
             }
             if counts.iter().any(|&n| n > 80) {
                 return true;
@@ -78,7 +82,8 @@ impl Luma {
 
     /// Adds to `columns` one for each sample of row `y` above `black`, and returns how many there were.
     pub fn above(&self, frame: &[u8], y: usize, black: u16, columns: &mut [u16]) -> u32 {
-        above_row(self.isa, self.wide, self.row(frame, y), self.code(black), columns)
+        let (row, black) = (self.row(frame, y), self.code(black));
+        vectorize!(self.level, self.wide, above_row(row, black, columns))
     }
 
     /// Adds the samples of row `y` to a histogram over the 256 steps of 8-bit video.
@@ -102,13 +107,9 @@ const NOISE: u16 = 4;
 const COMBED: u16 = 9;
 const BLOCK: usize = 16;
 
-for_each_isa!(comb_row, comb_row_plain(rows: [&[u8]; 3], noise: u16) -> u32);
-for_each_isa!(combed_row, combed_row_plain(rows: [&[u8]; 5], threshold: u16, counts: &mut [u16]));
-for_each_isa!(above_row, above_row_plain(row: &[u8], black: u16, columns: &mut [u16]) -> u32);
-
 /// How far `b` lies beyond the nearer of `a` and `c`, if it is on the same side of both by more than `noise`.
 #[inline(always)]
-fn comb_row_plain<S: Sample>(rows: [&[u8]; 3], noise: u16) -> u32 {
+fn comb_row<S: Sample>(rows: [&[u8]; 3], noise: u16) -> u32 {
     let length = rows[1].len();
     let [a, b, c] = rows.map(|row| &row[..length]);
     let noise = i32::from(noise);
@@ -124,7 +125,7 @@ fn comb_row_plain<S: Sample>(rows: [&[u8]; 3], noise: u16) -> u32 {
 
 /// Counts, block by block, the samples that lie beyond both neighbours and stick out of the five lines around them.
 #[inline(always)]
-fn combed_row_plain<S: Sample>(rows: [&[u8]; 5], threshold: u16, counts: &mut [u16]) {
+fn combed_row<S: Sample>(rows: [&[u8]; 5], threshold: u16, counts: &mut [u16]) {
     let length = rows[2].len();
     let [a, b, c, d, e] = rows.map(|row| &row[..length]);
     let threshold = i32::from(threshold);
@@ -140,7 +141,7 @@ fn combed_row_plain<S: Sample>(rows: [&[u8]; 5], threshold: u16, counts: &mut [u
 }
 
 #[inline(always)]
-fn above_row_plain<S: Sample>(row: &[u8], black: u16, columns: &mut [u16]) -> u32 {
+fn above_row<S: Sample>(row: &[u8], black: u16, columns: &mut [u16]) -> u32 {
     let black = i32::from(black);
     let mut sum = 0;
     for (x, column) in columns[..row.len() / S::BYTES].iter_mut().enumerate() {

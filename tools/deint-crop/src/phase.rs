@@ -11,8 +11,8 @@ use crate::{
 };
 use cli::{Error, Result};
 use rawstream::{PixFmt, VideoFormat};
-use resample::Isa;
 use serde_json::{Value, json};
+use simd::Level;
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -70,7 +70,7 @@ pub struct Decision {
 impl Solver {
     /// For frames of `format`; `None` for RGB.
     pub fn new(format: &VideoFormat) -> Option<Self> {
-        let luma = Luma::of(format, Isa::best())?;
+        let luma = Luma::of(format, Level::best())?;
         let woven = vec![0; format.frame_bytes()];
         Some(Self { luma, pix_fmt: format.pix_fmt, phase: Weave::Aligned, last: Weave::Aligned, woven })
     }
@@ -116,15 +116,13 @@ impl Solver {
 
     /// Joins the top field of `top` and the bottom field of `bottom`.
     fn weave(&mut self, top: &[u8], bottom: &[u8]) {
-        let mut start = 0;
         for plane in 0..self.pix_fmt.planes() {
-            let (across, rows) = self.pix_fmt.plane_size(self.luma.width, self.luma.height, plane);
-            let row_bytes = across * self.pix_fmt.sample_bytes();
-            for y in 0..rows {
+            let start = self.pix_fmt.plane_range(self.luma.width, self.luma.height, plane).start;
+            let row_bytes = self.pix_fmt.row_bytes(self.luma.width, plane);
+            for y in 0..self.pix_fmt.plane_size(self.luma.width, self.luma.height, plane).1 {
                 let row = start + y * row_bytes..start + (y + 1) * row_bytes;
                 self.woven[row.clone()].copy_from_slice(&if y.is_multiple_of(2) { top } else { bottom }[row]);
             }
-            start += rows * row_bytes;
         }
     }
 }

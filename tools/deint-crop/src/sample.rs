@@ -1,4 +1,4 @@
-//! Loops over the samples of a row, once for each sample size and instruction set.
+//! Loops over the samples of a row, once for each sample size and level.
 
 /// Samples of one or two bytes.
 pub(crate) trait Sample {
@@ -46,38 +46,18 @@ impl Sample for Wide {
     }
 }
 
-/// `for_each_isa!(name, plain(arguments) -> result)` makes of `plain::<S: Sample>` a function `name` that takes an
-/// instruction set and whether samples are wide before its arguments. The integer arithmetic is exact, so all of them
-/// give the same.
-macro_rules! for_each_isa {
-    ($name:ident, $plain:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?) => {
-        fn $name(isa: resample::Isa, wide: bool, $($arg: $type),*) $(-> $result)? {
-            use crate::sample::{Narrow, Wide};
+/// `vectorize!(level, wide, function(arguments))` calls `function::<S: Sample>` for samples that are wide or narrow,
+/// compiled for the level. The integer arithmetic is exact, so every level gives the same.
+macro_rules! vectorize {
+    ($level:expr, $wide:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        $level.vectorize(
             #[inline(always)]
-            fn plain(wide: bool, $($arg: $type),*) $(-> $result)? {
-                if wide { $plain::<Wide>($($arg),*) } else { $plain::<Narrow>($($arg),*) }
-            }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
-            fn avx2(wide: bool, $($arg: $type),*) $(-> $result)? {
-                plain(wide, $($arg),*)
-            }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-            fn avx512(wide: bool, $($arg: $type),*) $(-> $result)? {
-                plain(wide, $($arg),*)
-            }
-            match isa {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: an `Isa` beyond `Plain` is only made where `Isa::available` found its features.
-                resample::Isa::Avx2 => unsafe { avx2(wide, $($arg),*) },
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: as above.
-                resample::Isa::Avx512 => unsafe { avx512(wide, $($arg),*) },
-                _ => plain(wide, $($arg),*),
-            }
-        }
+            || match $wide {
+                true => $function::<crate::sample::Wide>($($argument),*),
+                false => $function::<crate::sample::Narrow>($($argument),*),
+            },
+        )
     };
 }
 
-pub(crate) use for_each_isa;
+pub(crate) use vectorize;

@@ -176,7 +176,7 @@ impl FromStr for Matrix {
     }
 }
 
-/// ffmpeg counts a frame's bytes in an `int`: what has more comes of a mistyped size or a broken header, and would only
+/// ffmpeg counts a frame's bytes in an `int`. Larger ones come of a mistyped size or a broken header, and would only
 /// exhaust the memory.
 const MAX_FRAME_BYTES: usize = i32::MAX as usize;
 
@@ -224,7 +224,9 @@ impl VideoFormat {
         self.pix_fmt.frame_bytes(self.width, self.height)
     }
 
-    /// Itself, where a frame of it is of a size that can be held.
+    /// The format itself.
+    ///
+    /// Errors: its frames are too large to be held.
     pub fn bounded(self) -> Result<Self, String> {
         let bytes = self.frame_bytes();
         if bytes <= MAX_FRAME_BYTES {
@@ -234,12 +236,5 @@ impl VideoFormat {
         Err(format!(
             "a frame of {width}x{height} {pix_fmt} has {bytes} bytes; {MAX_FRAME_BYTES} are the most"
         ))
-    }
-
-    /// Byte range of plane `plane` within a frame.
-    pub fn plane_range(&self, plane: usize) -> std::ops::Range<usize> {
-        let bytes = |p| self.pix_fmt.plane_bytes(self.width, self.height, p);
-        let start = (0..plane).map(bytes).sum();
-        start..start + bytes(plane)
     }
 }

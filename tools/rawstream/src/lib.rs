@@ -14,6 +14,6 @@ mod y4m;
 
 pub use format::{ChromaLocation, ColorRange, Container, FieldOrder, Matrix, VideoFormat};
 pub use pipe::{stdin, stdout};
-pub use pixfmt::{Color, Layout, PixFmt};
-pub use read::{Error, FrameReader, PassError, Sink, Told};
+pub use pixfmt::{Component, PixFmt};
+pub use read::{Declared, Error, FrameReader, PassError, Sink};
 pub use write::FrameWriter;

@@ -1,10 +1,10 @@
 //! Pixel formats by ffmpeg's names: plane order, packing and endianness are ffmpeg's.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 /// How samples lie in a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Layout {
     /// One plane for each component, one after another.
     Planar,
     /// One plane, three samples for each pixel.
@@ -12,30 +12,32 @@ pub enum Layout {
 }
 
 /// What the components are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Color {
-    /// Planes Y, Cb, Cr. Chroma planes are `width >> sub_w` by `height >> sub_h`, rounded up.
-    Yuv {
-        /// log2 of the horizontal subsampling: 1 for 4:2:0 and 4:2:2.
-        sub_w: u32,
-        /// log2 of the vertical subsampling: 1 for 4:2:0.
-        sub_h: u32,
-    },
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Color {
+    /// Planes Y, Cb, Cr. Chroma planes are `width >> sub_w` by `height >> sub_h`, rounded up: `sub_w` is 1 for 4:2:0 and
+    /// 4:2:2, `sub_h` for 4:2:0.
+    Yuv { sub_w: u32, sub_h: u32 },
     /// Where R, G and B are: the position in the pixel (packed) or the plane number (planar).
-    Rgb {
-        /// `[position of R, of G, of B]`.
-        order: [usize; 3],
-    },
+    Rgb { order: [usize; 3] },
+}
+
+/// Where the samples of a component lie, in the words of FFmpeg's `AVComponentDescriptor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// The plane that holds it.
+    pub plane: usize,
+    /// Bytes before its first sample in each row of the plane.
+    pub offset: usize,
+    /// Bytes from one of its samples to the next in a row.
+    pub step: usize,
 }
 
 /// One of the pixel formats that flow between the tools: an entry of [`PixFmt::ALL`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PixFmt {
     name: &'static str,
-    /// What the components are.
-    pub color: Color,
-    /// How they lie in memory.
-    pub layout: Layout,
+    color: Color,
+    layout: Layout,
     /// Bits of a sample: 8, 10, 12 or 16. Above 8 a sample takes two bytes, little-endian, low bits used.
     pub bits: u32,
 }
@@ -105,6 +107,19 @@ impl PixFmt {
         }
     }
 
+    /// Where component `c` lies: 0 to 2 are Y, Cb and Cr, or R, G and B.
+    pub const fn component(self, c: usize) -> Component {
+        let place = match self.color {
+            Color::Yuv { .. } => c,
+            Color::Rgb { order } => order[c],
+        };
+        let bytes = self.sample_bytes();
+        match self.layout {
+            Layout::Planar => Component { plane: place, offset: 0, step: bytes },
+            Layout::Packed => Component { plane: 0, offset: place * bytes, step: 3 * bytes },
+        }
+    }
+
     /// Planes of a frame: 3 when planar, 1 when packed.
     pub const fn planes(self) -> usize {
         match self.layout {
@@ -129,21 +144,21 @@ impl PixFmt {
         }
     }
 
-    /// Bytes of plane `plane` in a picture of `width` x `height`.
-    pub const fn plane_bytes(self, width: usize, height: usize, plane: usize) -> usize {
-        let (across, rows) = self.plane_size(width, height, plane);
-        across * rows * self.sample_bytes()
+    /// Bytes of a row of plane `plane` in a picture of `width` pixels across.
+    pub const fn row_bytes(self, width: usize, plane: usize) -> usize {
+        self.plane_size(width, 1, plane).0 * self.sample_bytes()
+    }
+
+    /// The bytes of plane `plane` within a frame of `width` x `height`.
+    pub fn plane_range(self, width: usize, height: usize, plane: usize) -> Range<usize> {
+        let bytes = |plane| self.row_bytes(width, plane) * self.plane_size(width, height, plane).1;
+        let start = (0..plane).map(bytes).sum();
+        start..start + bytes(plane)
     }
 
     /// Bytes of one frame of `width` x `height`.
-    pub const fn frame_bytes(self, width: usize, height: usize) -> usize {
-        let mut bytes = 0;
-        let mut plane = 0;
-        while plane < self.planes() {
-            bytes += self.plane_bytes(width, height, plane);
-            plane += 1;
-        }
-        bytes
+    pub fn frame_bytes(self, width: usize, height: usize) -> usize {
+        self.plane_range(width, height, self.planes() - 1).end
     }
 }
 
@@ -182,5 +197,27 @@ mod tests {
         assert_eq!(bytes("yuv422p10le", 5, 3), 2 * (5 * 3 + 2 * 3 * 3));
         assert_eq!(bytes("rgb48le", 1024, 432), 1024 * 432 * 6);
         assert_eq!(bytes("gbrp10le", 3, 3), 54);
+    }
+
+    /// As `av_pix_fmt_desc_get` gives them: (plane, offset, step) of each component.
+    #[test]
+    fn components_are_ffmpegs() {
+        for (name, places) in [
+            ("yuv422p", [(0, 0, 1), (1, 0, 1), (2, 0, 1)]),
+            ("yuv420p10le", [(0, 0, 2), (1, 0, 2), (2, 0, 2)]),
+            ("rgb24", [(0, 0, 3), (0, 1, 3), (0, 2, 3)]),
+            ("bgr24", [(0, 2, 3), (0, 1, 3), (0, 0, 3)]),
+            ("rgb48le", [(0, 0, 6), (0, 2, 6), (0, 4, 6)]),
+            ("bgr48le", [(0, 4, 6), (0, 2, 6), (0, 0, 6)]),
+            ("gbrp", [(2, 0, 1), (0, 0, 1), (1, 0, 1)]),
+            ("gbrp16le", [(2, 0, 2), (0, 0, 2), (1, 0, 2)]),
+        ] {
+            let components = [0, 1, 2].map(|c| PixFmt::named(name).unwrap().component(c));
+            assert_eq!(
+                components,
+                places.map(|(plane, offset, step)| Component { plane, offset, step }),
+                "{name}"
+            );
+        }
     }
 }

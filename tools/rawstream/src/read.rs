@@ -4,9 +4,9 @@ use crate::{Container, FieldOrder, PixFmt, VideoFormat, y4m};
 use std::io::{self, Read};
 use timebase::Rational;
 
-/// What the user said about the input with `--size`, `--pix-fmt` and `--rate`.
+/// What `--size`, `--pix-fmt` and `--rate` declare the input to be.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Declared {
     /// Width and height.
     pub size: Option<(usize, usize)>,
     /// Sample format.
@@ -18,7 +18,7 @@ pub struct Told {
 /// Why a stream could not be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The user's words are missing or contradict the header.
+    /// Flags are missing or contradict the header.
     #[error("{0}")]
     Usage(String),
     /// The header is whole, but not one we can read.
@@ -52,7 +52,7 @@ impl<R: Read> FrameReader<R> {
     ///
     /// Errors: raw video without a size and pixel format, or a flag that contradicts the header ([`Error::Usage`]); a
     /// header that is torn or unreadable; frames that are too large to be held.
-    pub fn open(mut input: R, told: &Told) -> Result<Self, Error> {
+    pub fn open(mut input: R, declared: &Declared) -> Result<Self, Error> {
         let mut first = Vec::with_capacity(y4m::MAGIC.len());
         input.by_ref().take(y4m::MAGIC.len() as u64).read_to_end(&mut first)?;
         let bytes = first.len() as u64;
@@ -71,10 +71,10 @@ impl<R: Read> FrameReader<R> {
             reader.format = y4m::parse_header(&format!("YUV4MPEG2{rest}"))
                 .and_then(VideoFormat::bounded)
                 .map_err(Error::Header)?;
-            reader.check(told)?;
+            reader.check(declared)?;
             return Ok(reader);
         }
-        let (Some((width, height)), Some(pix_fmt)) = (told.size, told.pix_fmt) else {
+        let (Some((width, height)), Some(pix_fmt)) = (declared.size, declared.pix_fmt) else {
             // A writer that failed before its first byte is not a user who forgot a flag.
             return Err(match first.as_slice() {
                 [] => Error::Torn("ended before the first frame".into()),
@@ -87,7 +87,7 @@ impl<R: Read> FrameReader<R> {
             });
         };
         let mut format = VideoFormat::new(width, height, pix_fmt).bounded().map_err(Error::Usage)?;
-        format.rate = told.rate;
+        format.rate = declared.rate;
         Ok(Self {
             input,
             format,
@@ -100,20 +100,20 @@ impl<R: Read> FrameReader<R> {
         })
     }
 
-    fn check(&self, told: &Told) -> Result<(), Error> {
+    fn check(&self, declared: &Declared) -> Result<(), Error> {
         let contradiction = |flag: &str, said: String, header: String| {
             Err(Error::Usage(format!("{flag} {said} contradicts the YUV4MPEG2 header, which says {header}")))
         };
         let f = &self.format;
-        match (told.size, told.pix_fmt, told.rate, f.rate) {
+        match (declared.size, declared.pix_fmt, declared.rate, f.rate) {
             (Some((w, h)), ..) if (w, h) != (f.width, f.height) => {
                 contradiction("--size", format!("{w}x{h}"), format!("{}x{}", f.width, f.height))
             }
             (_, Some(p), ..) if p != f.pix_fmt => {
                 contradiction("--pix-fmt", p.to_string(), f.pix_fmt.to_string())
             }
-            (.., Some(told), Some(rate)) if told != rate => {
-                contradiction("--rate", told.to_string(), rate.to_string())
+            (.., Some(declared), Some(rate)) if declared != rate => {
+                contradiction("--rate", declared.to_string(), rate.to_string())
             }
             _ => Ok(()),
         }
@@ -316,12 +316,12 @@ pub enum PassError<E> {
 mod tests {
     use super::*;
 
-    fn told(w: usize, h: usize, name: &str) -> Told {
-        Told { size: Some((w, h)), pix_fmt: PixFmt::named(name), rate: None }
+    fn declared(w: usize, h: usize, name: &str) -> Declared {
+        Declared { size: Some((w, h)), pix_fmt: PixFmt::named(name), rate: None }
     }
 
-    fn drain(input: &[u8], told: &Told) -> (u64, Option<Error>) {
-        let mut reader = match FrameReader::open(input, told) {
+    fn drain(input: &[u8], declared: &Declared) -> (u64, Option<Error>) {
+        let mut reader = match FrameReader::open(input, declared) {
             Ok(reader) => reader,
             Err(e) => return (0, Some(e)),
         };
@@ -353,9 +353,9 @@ mod tests {
     }
 
     /// Passing on sees the same frames, ends and tears as reading.
-    fn passes(input: &[u8], told: &Told, preamble: usize) {
-        let (frames, error) = drain(input, told);
-        let Ok(mut reader) = FrameReader::open(input, told) else { return };
+    fn passes(input: &[u8], declared: &Declared, preamble: usize) {
+        let (frames, error) = drain(input, declared);
+        let Ok(mut reader) = FrameReader::open(input, declared) else { return };
         let mut out = Vec::new();
         let end = loop {
             match reader.pass(&mut out) {
@@ -375,8 +375,8 @@ mod tests {
         let frame = 4 * 2 * 3 / 2;
         let raw = vec![7u8; 3 * frame];
         for cut in 0..=raw.len() {
-            passes(&raw[..cut], &told(4, 2, "yuv420p"), 0);
-            let (frames, error) = drain(&raw[..cut], &told(4, 2, "yuv420p"));
+            passes(&raw[..cut], &declared(4, 2, "yuv420p"), 0);
+            let (frames, error) = drain(&raw[..cut], &declared(4, 2, "yuv420p"));
             assert_eq!(frames, (cut / frame) as u64);
             if cut % frame == 0 {
                 assert!(error.is_none());
@@ -393,8 +393,8 @@ mod tests {
             y4m.extend_from_slice(&[1; 12]);
         }
         for cut in 9..=y4m.len() {
-            passes(&y4m[..cut], &Told::default(), head.len());
-            let (frames, error) = drain(&y4m[..cut], &Told::default());
+            passes(&y4m[..cut], &Declared::default(), head.len());
+            let (frames, error) = drain(&y4m[..cut], &Declared::default());
             let whole = cut >= head.len() && (cut - head.len()).is_multiple_of(18);
             assert_eq!(error.is_none(), whole, "{cut}: {error:?}");
             assert!(whole || matches!(error, Some(Error::Torn(_))));
@@ -405,21 +405,21 @@ mod tests {
     #[test]
     fn flags_may_repeat_the_header_but_not_contradict_it() {
         let y4m = b"YUV4MPEG2 W4 H2 F25:1 Ip C420\n";
-        assert!(drain(y4m, &told(4, 2, "yuv420p")).1.is_none());
-        let message = drain(y4m, &told(4, 4, "yuv420p")).1.unwrap().to_string();
+        assert!(drain(y4m, &declared(4, 2, "yuv420p")).1.is_none());
+        let message = drain(y4m, &declared(4, 4, "yuv420p")).1.unwrap().to_string();
         assert_eq!(message, "--size 4x4 contradicts the YUV4MPEG2 header, which says 4x2");
-        let message = drain(y4m, &told(4, 2, "yuv422p")).1.unwrap().to_string();
+        let message = drain(y4m, &declared(4, 2, "yuv422p")).1.unwrap().to_string();
         assert_eq!(message, "--pix-fmt yuv422p contradicts the YUV4MPEG2 header, which says yuv420p");
     }
 
     #[test]
     fn raw_video_needs_words() {
-        assert!(matches!(drain(b"abc", &Told::default()).1, Some(Error::Usage(_))));
+        assert!(matches!(drain(b"abc", &Declared::default()).1, Some(Error::Usage(_))));
     }
 
     #[test]
     fn nothing_at_all_is_torn_not_misused() {
-        let message = |input| match drain(input, &Told::default()).1 {
+        let message = |input| match drain(input, &Declared::default()).1 {
             Some(Error::Torn(message)) => message,
             other => panic!("{other:?}"),
         };
@@ -429,7 +429,7 @@ mod tests {
 
     #[test]
     fn lost_framing_is_not_an_end() {
-        let (_, error) = drain(b"YUV4MPEG2 W4 H2 F25:1 Ip C420\nFRAMX\n", &Told::default());
+        let (_, error) = drain(b"YUV4MPEG2 W4 H2 F25:1 Ip C420\nFRAMX\n", &Declared::default());
         assert_eq!(error.unwrap().to_string(), "frame 0, byte 30: no FRAME line where one must be");
     }
 }

@@ -41,9 +41,9 @@ impl fmt::Display for Dither {
 /// Side of the Bayer matrix.
 pub(crate) const BAYER: usize = 16;
 
-/// Row `y` of the thresholds of component `component`, from -0.5 to 0.5. Each component turns the matrix another way, so
-/// that their patterns do not add up: the second is mirrored left to right, the third top to bottom. Each doubling of the matrix is one more pair of bits: the exclusive or
-/// of the coordinates' bits, then the horizontal one.
+/// Row `y` of the thresholds of component `component`, from -0.5 to 0.5. The second component's matrix is mirrored left
+/// to right and the third's top to bottom, so that their patterns do not add up. Each doubling of the matrix is one
+/// more pair of bits: the exclusive or of the coordinates' bits, then the horizontal one.
 pub(crate) fn bayer_row(component: usize, y: usize) -> [f32; BAYER] {
     let y = if component == 2 { BAYER - 1 - y % BAYER } else { y };
     std::array::from_fn(|x| {

@@ -1,16 +1,17 @@
 //! Pulls rows through a plan.
 //!
-//! For each row of the target every step is asked for the rows that it still lacks, down to the source. A step keeps
+//! For each row of the target every node is asked for the rows that it still lacks, down to the source. A node keeps
 //! only the rows that those after it may ask for again: a few kilobytes to a few hundred, which stay in the cache.
 
 use crate::{
-    Dither, Error, Isa, Options, Picture, Rect,
-    dither::bayer_row,
+    Dither, Error, Options, Picture, Rect,
+    node::{Node, Port},
     ops,
-    plan::{Node, Op, Plan, Port},
+    plan::Plan,
+    ring::{Ring, Rows},
 };
-use rawstream::{Color, Layout, PixFmt};
-use std::{array::from_fn, ops::Range};
+use simd::Level;
+use std::ops::Range;
 
 /// Converts frames of one kind to frames of another.
 pub struct Converter {
@@ -18,8 +19,7 @@ pub struct Converter {
     source: Picture,
     target: Picture,
     crop: Rect,
-    dither: Dither,
-    isa: Isa,
+    level: Level,
     bands: Vec<Band>,
 }
 
@@ -28,107 +28,6 @@ struct Band {
     /// Rows of the cropped target.
     rows: Range<usize>,
     rings: Vec<Ring>,
-}
-
-/// The rows of a step that may be asked for again.
-#[derive(Default)]
-struct Ring {
-    channels: usize,
-    stride: usize,
-    /// Rows held.
-    rows: usize,
-    /// The rows that the band needs.
-    wanted: Range<usize>,
-    /// The row to be made next.
-    next: usize,
-    u16: Vec<u16>,
-    f32: Vec<f32>,
-    /// Where the rows begin: on a cache line, so that no vector of a row lies on two.
-    start: usize,
-    /// Errors of the row above, for error diffusion: `width + 2` for each channel.
-    errors: Vec<f32>,
-}
-
-impl Ring {
-    fn at(&self, channel: usize, y: usize) -> Range<usize> {
-        let start = self.start + ((y % self.rows) * self.channels + channel) * self.stride;
-        start..start + self.stride
-    }
-
-    fn u16(&self, channel: usize, y: usize) -> &[u16] {
-        &self.u16[self.at(channel, y)]
-    }
-
-    fn f32(&self, channel: usize, y: usize) -> &[f32] {
-        &self.f32[self.at(channel, y)]
-    }
-
-    /// The channels of row `y`, each to be written.
-    fn u16_mut(&mut self, y: usize) -> impl Iterator<Item = &mut [u16]> {
-        let start = self.at(0, y).start;
-        self.u16[start..start + self.channels * self.stride].chunks_exact_mut(self.stride)
-    }
-
-    fn f32_mut(&mut self, y: usize) -> impl Iterator<Item = &mut [f32]> {
-        let start = self.at(0, y).start;
-        self.f32[start..start + self.channels * self.stride].chunks_exact_mut(self.stride)
-    }
-
-    /// Rows `rows` of a channel, each to be written.
-    fn u16_rows_mut(&mut self, channel: usize, rows: Range<usize>) -> Vec<&mut [u16]> {
-        let step = self.channels * self.stride;
-        let samples = &mut self.u16[self.start + channel * self.stride..];
-        around(samples.chunks_mut(step).take(self.rows).map(|row| &mut row[..self.stride]), rows)
-    }
-
-    fn f32_rows_mut(&mut self, channel: usize, rows: Range<usize>) -> Vec<&mut [f32]> {
-        let step = self.channels * self.stride;
-        let samples = &mut self.f32[self.start + channel * self.stride..];
-        around(samples.chunks_mut(step).take(self.rows).map(|row| &mut row[..self.stride]), rows)
-    }
-}
-
-/// Rows `rows` out of the places of a ring.
-fn around<T>(places: impl Iterator<Item = T>, rows: Range<usize>) -> Vec<T> {
-    let mut places: Vec<T> = places.collect();
-    let first = rows.start % places.len();
-    places.rotate_left(first);
-    places.truncate(rows.len());
-    places
-}
-
-/// Where component `component` of a format lies: its plane, and its place in the pixel.
-fn component_place(pix_fmt: PixFmt, component: usize) -> (usize, usize) {
-    match (pix_fmt.color, pix_fmt.layout) {
-        (Color::Rgb { order }, Layout::Packed) => (0, order[component]),
-        (Color::Rgb { order }, Layout::Planar) => (order[component], 0),
-        (Color::Yuv { .. }, _) => (component, 0),
-    }
-}
-
-/// Bytes of plane `plane`, row by row.
-fn plane_bytes(picture: &Picture, plane: usize) -> (Range<usize>, usize) {
-    let (w, h, f) = (picture.width, picture.height, picture.pix_fmt);
-    let start = (0..plane).map(|p| f.plane_bytes(w, h, p)).sum();
-    (start..start + f.plane_bytes(w, h, plane), f.plane_size(w, h, plane).0 * f.sample_bytes())
-}
-
-/// Rows of its inputs that rows `rows` of a step need.
-fn needs(node: &Node, rows: Range<usize>) -> Range<usize> {
-    match &node.op {
-        Op::Source { .. } => 0..0,
-        Op::Vertical { filter, .. } => filter.window(rows.start).start..filter.window(rows.end - 1).end,
-        _ => rows,
-    }
-}
-
-/// The rows that a step makes at once when row `y` is its next one, of `end` in all. The windows of a vertical step's
-/// rows overlap: what one has fetched into the first-level cache the others find there.
-fn batch(node: &Node, y: usize, end: usize) -> Range<usize> {
-    match node.op {
-        Op::Vertical { .. } => y..end.min(y + ops::BATCH),
-        _ => y..y + 1,
-    }
 }
 
 impl Converter {
@@ -163,19 +62,16 @@ impl Converter {
             })
             .collect();
         for band in &mut bands {
-            size_rings(&plan, &target, crop, options.dither, band);
+            size_rings(&plan, &target, crop, band);
         }
-        Ok(Self { plan, source, target, crop, dither: options.dither, isa: options.isa, bands })
+        Ok(Self { plan, source, target, crop, level: options.level, bands })
     }
 
     /// The source rows of plane `plane` that matter: the others are never read.
     pub fn source_rows(&self, plane: usize) -> Range<usize> {
         let wanted = wanted_rows(&self.plan, &self.target, self.crop, 0..self.crop.height);
-        let source = self.plan.nodes.iter().zip(wanted).find(|(node, _)| {
-            let Op::Source { first } = node.op else { return false };
-            (first..first + node.channels).any(|c| component_place(self.source.pix_fmt, c).0 == plane)
-        });
-        source.map_or(0..0, |(_, rows)| rows)
+        let component = (0..3).find(|&c| self.source.pix_fmt.component(c).plane == plane);
+        component.map_or(0..0, |c| wanted[self.plan.sources[c].node].clone())
     }
 
     /// Converts the frame `src` (of the source's format) to `dst` (of the target's, cropped). Bands run on the threads
@@ -187,20 +83,22 @@ impl Converter {
         let sub_h = self.target.pix_fmt.subsampling().1;
         let machine = Machine {
             plan: &self.plan,
-            source: &self.source,
             target: &self.target,
             crop: self.crop,
-            dither: self.dither,
-            isa: self.isa,
-            src,
+            level: self.level,
+            frame: src,
         };
         // Each band gets its rows of every plane.
         let mut planes = Vec::with_capacity(3);
         let mut rest = dst;
         for plane in 0..cropped.pix_fmt.planes() {
-            let (bytes, row_bytes) = plane_bytes(&cropped, plane);
-            let (head, tail) = rest.split_at_mut(bytes.len());
-            planes.push((head, row_bytes, if plane == 0 { 0 } else { sub_h }));
+            let bytes = cropped.pix_fmt.plane_range(cropped.width, cropped.height, plane).len();
+            let (head, tail) = rest.split_at_mut(bytes);
+            planes.push((
+                head,
+                cropped.pix_fmt.row_bytes(cropped.width, plane),
+                if plane == 0 { 0 } else { sub_h },
+            ));
             rest = tail;
         }
         let mut jobs = Vec::with_capacity(self.bands.len());
@@ -234,7 +132,7 @@ fn component_rows(target: &Picture, crop: Rect, component: usize, rows: Range<us
     offset + rows.start.div_ceil(1 << sub)..offset + rows.end.div_ceil(1 << sub)
 }
 
-/// For each step the rows of it that rows `rows` of the cropped target need.
+/// For each node the rows of it that rows `rows` of the cropped target need.
 fn wanted_rows(plan: &Plan, target: &Picture, crop: Rect, rows: Range<usize>) -> Vec<Range<usize>> {
     fn want(wanted: &mut [Option<Range<usize>>], node: usize, rows: Range<usize>) {
         let all = match wanted[node].take() {
@@ -250,7 +148,7 @@ fn wanted_rows(plan: &Plan, target: &Picture, crop: Rect, rows: Range<usize>) ->
     for (id, node) in plan.nodes.iter().enumerate().rev() {
         let Some(rows) = wanted[id].clone() else { continue };
         for port in &node.inputs {
-            want(&mut wanted, port.node, needs(node, rows.clone()));
+            want(&mut wanted, port.node, node.needs(rows.clone()));
         }
     }
     wanted.into_iter().map(Option::unwrap_or_default).collect()
@@ -270,61 +168,49 @@ fn schedule(target: &Picture, crop: Rect, rows: &Range<usize>, mut emit: impl Fn
     }
 }
 
-/// Runs a band without pixels to see how many rows of each step are asked for at once, and allocates them.
-fn size_rings(plan: &Plan, target: &Picture, crop: Rect, dither: Dither, band: &mut Band) {
-    struct Rows {
+/// Runs a band without pixels to see how many rows of each node are asked for at once, and allocates them.
+fn size_rings(plan: &Plan, target: &Picture, crop: Rect, band: &mut Band) {
+    struct Asked {
         wanted: Range<usize>,
         next: usize,
         held: usize,
     }
-    fn pull(plan: &Plan, steps: &mut [Rows], id: usize, wanted: Range<usize>) {
-        while steps[id].next < wanted.end {
-            let rows = batch(&plan.nodes[id], steps[id].next, steps[id].wanted.end);
+    fn pull(plan: &Plan, asked: &mut [Asked], id: usize, wanted: Range<usize>) {
+        while asked[id].next < wanted.end {
+            let rows = plan.nodes[id].batch(asked[id].next, asked[id].wanted.end);
             for port in &plan.nodes[id].inputs {
-                pull(plan, steps, port.node, needs(&plan.nodes[id], rows.clone()));
+                pull(plan, asked, port.node, plan.nodes[id].needs(rows.clone()));
             }
-            steps[id].next = rows.end;
+            asked[id].next = rows.end;
         }
-        steps[id].held = steps[id].held.max(steps[id].next - wanted.start);
+        asked[id].held = asked[id].held.max(asked[id].next - wanted.start);
     }
-    let mut steps: Vec<Rows> = wanted_rows(plan, target, crop, band.rows.clone())
+    let mut asked: Vec<Asked> = wanted_rows(plan, target, crop, band.rows.clone())
         .into_iter()
-        .map(|wanted| Rows { next: wanted.start, wanted, held: 1 })
+        .map(|wanted| Asked { next: wanted.start, wanted, held: 1 })
         .collect();
     schedule(target, crop, &band.rows, |component, y| {
-        pull(plan, &mut steps, plan.outputs[component].node, y..y + 1);
+        pull(plan, &mut asked, plan.outputs[component].node, y..y + 1);
     });
-    for ((node, ring), Rows { wanted, held: rows, .. }) in plan.nodes.iter().zip(&mut band.rings).zip(steps) {
-        let (channels, stride) = (node.channels, ops::stride(node.width));
-        let samples = channels * stride * rows;
-        *ring = Ring { channels, stride, rows, wanted, ..Ring::default() };
+    for ((node, ring), Asked { wanted, held, .. }) in plan.nodes.iter().zip(&mut band.rings).zip(asked) {
+        let Node { channels, width, .. } = *node;
+        *ring = Ring { width, wanted, ..Ring::default() };
         if node.float {
-            ring.f32 = vec![0.0; samples + ops::PADDING];
-            ring.start = ring.f32.as_ptr().align_offset(64);
+            ring.f32 = Rows::new(channels, width, held);
         } else {
-            ring.u16 = vec![0; samples + ops::PADDING];
-            ring.start = ring.u16.as_ptr().align_offset(64);
-        }
-        if dither == Dither::Error && matches!(node.op, Op::Quantize { .. }) {
-            ring.errors = vec![0.0; channels * (node.width + 2)];
+            ring.u16 = Rows::new(channels, width, held);
         }
     }
-}
-
-/// A step's rows, one for each of its channels.
-fn channels<'a, T, const N: usize>(rows: &mut impl Iterator<Item = &'a mut [T]>) -> [&'a mut [T]; N] {
-    from_fn(|_| rows.next().unwrap_or_default())
 }
 
 /// What the bands share while a frame is converted.
 struct Machine<'a> {
     plan: &'a Plan,
-    source: &'a Picture,
     target: &'a Picture,
     crop: Rect,
-    dither: Dither,
-    isa: Isa,
-    src: &'a [u8],
+    level: Level,
+    /// The source frame.
+    frame: &'a [u8],
 }
 
 impl Machine<'_> {
@@ -345,161 +231,18 @@ impl Machine<'_> {
         });
     }
 
-    /// Makes rows of a step until it has those wanted.
+    /// Makes rows of a node until it has those wanted.
     fn pull(&self, rings: &mut [Ring], id: usize, wanted: Range<usize>) {
         while rings[id].next < wanted.end {
             let node = &self.plan.nodes[id];
-            let rows = batch(node, rings[id].next, rings[id].wanted.end);
-            let needed = needs(node, rows.clone());
+            let rows = node.batch(rings[id].next, rings[id].wanted.end);
+            let needed = node.needs(rows.clone());
             for port in &node.inputs {
                 self.pull(rings, port.node, needed.clone());
             }
             let (before, this) = rings.split_at_mut(id);
-            self.step(node, before, &mut this[0], rows.clone());
+            node.make_rows(self.level, self.frame, before, &mut this[0], rows.clone());
             rings[id].next = rows.end;
-        }
-    }
-
-    /// Makes a batch of rows of a step.
-    fn step(&self, node: &Node, before: &[Ring], out: &mut Ring, rows: Range<usize>) {
-        let isa = self.isa;
-        let width = node.width;
-        let y = rows.start;
-        let u16_in = |port: &Port, y: usize| before[port.node].u16(port.channel, y);
-        let f32_in = |port: &Port, y: usize| before[port.node].f32(port.channel, y);
-        match &node.op {
-            Op::Source { first } => self.read(*first, out, y),
-            Op::Shift { bits } => {
-                for (port, out) in node.inputs.iter().zip(out.u16_mut(y)) {
-                    ops::shift(isa, u16_in(port, y), out, width, *bits);
-                }
-            }
-            Op::ToFloat { scale, offset } => {
-                for (port, out) in node.inputs.iter().zip(out.f32_mut(y)) {
-                    ops::to_float(isa, u16_in(port, y), out, width, *scale, *offset);
-                }
-            }
-            Op::Quantize { scale, offset, bits, first } => {
-                let max = ((1u32 << bits) - 1) as u16;
-                if self.dither == Dither::Error {
-                    let mut errors = std::mem::take(&mut out.errors);
-                    let each = errors.chunks_exact_mut(width + 2);
-                    for ((port, out), errors) in node.inputs.iter().zip(out.u16_mut(y)).zip(each) {
-                        ops::diffuse(isa, f32_in(port, y), &mut out[..width], *scale, *offset, errors, max);
-                    }
-                    out.errors = errors;
-                } else {
-                    for (channel, (port, out)) in node.inputs.iter().zip(out.u16_mut(y)).enumerate() {
-                        let thresholds = match self.dither {
-                            Dither::Ordered => bayer_row(first + channel, y),
-                            _ => [0.0; 16],
-                        };
-                        ops::quantize(isa, f32_in(port, y), out, width, *scale, *offset, &thresholds, max);
-                    }
-                }
-            }
-            Op::Vertical { filter, bits } => {
-                let needed = needs(node, rows.clone());
-                for (channel, port) in node.inputs.iter().enumerate() {
-                    if node.float {
-                        let input: Vec<_> = needed.clone().map(|y| f32_in(port, y)).collect();
-                        let mut out = out.f32_rows_mut(channel, rows.clone());
-                        ops::vertical_f32(isa, filter, &input, rows.clone(), &mut out, width);
-                    } else {
-                        let max = ((1u32 << bits) - 1) as u16;
-                        let input: Vec<_> = needed.clone().map(|y| u16_in(port, y)).collect();
-                        let mut out = out.u16_rows_mut(channel, rows.clone());
-                        ops::vertical_u16(isa, filter, &input, rows.clone(), &mut out, width, max);
-                    }
-                }
-            }
-            Op::HorizontalU16 { filter, gather, bits } => {
-                let max = ((1u32 << bits) - 1) as u16;
-                let rows = |n: usize| u16_in(&node.inputs[n], y);
-                let mut out = out.u16_mut(y);
-                match node.channels {
-                    1 => ops::horizontal_u16(
-                        isa,
-                        filter,
-                        gather,
-                        from_fn::<_, 1, _>(rows),
-                        channels(&mut out),
-                        max,
-                    ),
-                    2 => ops::horizontal_u16(
-                        isa,
-                        filter,
-                        gather,
-                        from_fn::<_, 2, _>(rows),
-                        channels(&mut out),
-                        max,
-                    ),
-                    _ => ops::horizontal_u16(
-                        isa,
-                        filter,
-                        gather,
-                        from_fn::<_, 3, _>(rows),
-                        channels(&mut out),
-                        max,
-                    ),
-                }
-            }
-            Op::HorizontalF32 { filter, gather } => {
-                let rows = |n: usize| f32_in(&node.inputs[n], y);
-                let mut out = out.f32_mut(y);
-                match node.channels {
-                    1 => {
-                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 1, _>(rows), channels(&mut out))
-                    }
-                    2 => {
-                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 2, _>(rows), channels(&mut out))
-                    }
-                    _ => {
-                        ops::horizontal_f32(isa, filter, gather, from_fn::<_, 3, _>(rows), channels(&mut out))
-                    }
-                }
-            }
-            Op::MatrixU16 { matrix, scale, offset } => {
-                let rows = from_fn(|c| u16_in(&node.inputs[c], y));
-                let out = channels(&mut out.f32_mut(y));
-                ops::matrix_u16(isa, rows, out, width, matrix, *scale, *offset);
-            }
-            Op::Matrix(matrix) => {
-                let rows = from_fn(|c| f32_in(&node.inputs[c], y));
-                ops::matrix(isa, rows, channels(&mut out.f32_mut(y)), width, matrix);
-            }
-        }
-    }
-
-    /// Row `y` of components `first..` of the source.
-    fn read(&self, first: usize, out: &mut Ring, y: usize) {
-        let (format, isa) = (self.source.pix_fmt, self.isa);
-        let wide = format.sample_bytes() == 2;
-        let row = |plane: usize| {
-            let (bytes, row_bytes) = plane_bytes(self.source, plane);
-            &self.src[bytes][y * row_bytes..(y + 1) * row_bytes]
-        };
-        if format.layout == Layout::Packed {
-            // Each row of samples goes to the channel of its component.
-            let mut channels: [Option<&mut [u16]>; 3] = [None, None, None];
-            for (component, out) in out.u16_mut(y).enumerate() {
-                channels[component_place(format, component).1] = Some(out);
-            }
-            let out = channels.map(Option::unwrap_or_default);
-            if wide {
-                ops::unpack3_u16(isa, row(0), out);
-            } else {
-                ops::unpack3_u8(isa, row(0), out);
-            }
-            return;
-        }
-        for (channel, out) in out.u16_mut(y).enumerate() {
-            let row = row(component_place(format, first + channel).0);
-            if wide {
-                ops::unpack_u16(isa, row, out);
-            } else {
-                ops::unpack_u8(isa, row, out);
-            }
         }
     }
 
@@ -512,35 +255,36 @@ impl Machine<'_> {
         at: usize,
         planes: &mut [(&mut [u8], usize)],
     ) {
-        let (format, isa) = (self.target.pix_fmt, self.isa);
+        let (format, level) = (self.target.pix_fmt, self.level);
         let wide = format.sample_bytes() == 2;
         let sub_w = if component == 0 { 0 } else { format.subsampling().0 };
         let columns = self.crop.x >> sub_w..(self.crop.x >> sub_w) + self.crop.width.div_ceil(1 << sub_w);
-        let samples = |port: Port| &rings[port.node].u16(port.channel, y)[columns.clone()];
-        if format.layout == Layout::Packed {
+        let samples = |port: Port| &rings[port.node].u16.row(port.channel, y)[columns.clone()];
+        if format.planes() == 1 {
             // All three components of a pixel leave together, with the last one.
             if component == 2 {
                 let (plane, row_bytes) = &mut planes[0];
                 let out = &mut plane[at * *row_bytes..(at + 1) * *row_bytes];
                 let mut rows = [samples(self.plan.outputs[0]); 3];
                 for component in 0..3 {
-                    rows[component_place(format, component).1] = samples(self.plan.outputs[component]);
+                    rows[format.component(component).offset / format.sample_bytes()] =
+                        samples(self.plan.outputs[component]);
                 }
                 if wide {
-                    ops::pack3_u16(isa, rows, out);
+                    ops::pack3_u16(level, rows, out);
                 } else {
-                    ops::pack3_u8(isa, rows, out);
+                    ops::pack3_u8(level, rows, out);
                 }
             }
             return;
         }
-        let (plane, row_bytes) = &mut planes[component_place(format, component).0];
+        let (plane, row_bytes) = &mut planes[format.component(component).plane];
         let out = &mut plane[at * *row_bytes..(at + 1) * *row_bytes];
         let row = samples(self.plan.outputs[component]);
         if wide {
-            ops::pack_u16(isa, row, out);
+            ops::pack_u16(level, row, out);
         } else {
-            ops::pack_u8(isa, row, out);
+            ops::pack_u8(level, row, out);
         }
     }
 }

@@ -95,8 +95,8 @@ impl Filter {
     /// of the input samples that they span, both weights of each output sample, the first one in the lower half; zeros
     /// where its window does not reach.
     pub fn pairs<const N: usize>(&self, made: Range<usize>) -> Vec<[i32; N]> {
-        let first = self.left[made.start];
-        let mut pairs = vec![[0; N]; (self.window(made.end - 1).end - first).div_ceil(2)];
+        let Range { start: first, end } = self.windows(made.clone());
+        let mut pairs = vec![[0; N]; (end - first).div_ceil(2)];
         for (n, i) in made.enumerate() {
             for (tap, sample) in self.window(i).enumerate() {
                 let weight = i32::from(self.i16[i * self.taps + tap] as u16);
@@ -104,6 +104,11 @@ impl Filter {
             }
         }
         pairs
+    }
+
+    /// The input samples that output samples `made` weigh.
+    pub fn windows(&self, made: Range<usize>) -> Range<usize> {
+        self.window(made.start).start..self.window(made.end - 1).end
     }
 
     /// The input samples that output sample `i` weighs.

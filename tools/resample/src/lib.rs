@@ -4,22 +4,24 @@
 //! its colours converted and its samples rounded; [`Converter`] decides the same, so that its pictures are zimg's.
 //! `plan` holds these decisions, `filter` and `color` the numbers, `ops` the arithmetic on rows (in plain Rust, which
 //! is the specification, and compiled or written for AVX2 and AVX-512, equal to it bit for bit), and `engine` pulls
-//! rows through the plan: no step ever holds a whole frame.
+//! rows through the plan: no node ever holds a whole frame.
 
 mod color;
 mod dither;
 mod engine;
 mod filter;
 mod kernel;
+mod node;
 mod ops;
 mod plan;
+mod ring;
 
 pub use dither::Dither;
 pub use engine::Converter;
 pub use kernel::Kernel;
-pub use ops::Isa;
 
 use rawstream::{ChromaLocation, ColorRange, Matrix, PixFmt};
+use simd::Level;
 
 /// A picture's shape and what its samples mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,8 +64,8 @@ pub struct Options {
     pub crop: Option<Rect>,
     /// Into how many bands of rows the work is cut; each can run on a thread of its own.
     pub bands: usize,
-    /// The instruction set to use. Every one gives the same bits.
-    pub isa: Isa,
+    /// The instructions to use. Every level gives the same bits.
+    pub level: Level,
 }
 
 /// Why a conversion cannot be done.

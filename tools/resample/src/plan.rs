@@ -1,70 +1,37 @@
-//! zimg's decisions: which steps lead from the source picture to the target, in which order and precision.
+//! zimg's decisions: which nodes lead from the source picture to the target, in which order and precision.
 //!
 //! The rules, as zimg 3 has them:
 //! * If the matrix changes, everything is brought to float and 4:4:4 first, at the smaller of the two sizes on each
-//!   axis; then the matrix is applied; then the rest of the way is gone.
+//!   axis; then the matrix is applied; then each plane is brought to the
+//!   target's size and form.
 //! * A plane is resized in 16-bit integers or in float. If source and target are both one of these, in the one that
 //!   makes fewer samples change their form; if one of them is, in that one; an 8-bit plane of limited range that stays
 //!   8-bit is shifted up to 16 bits; all else is float.
 //! * The cheaper axis goes first.
 
 use crate::{
-    Error, Options, Picture,
+    Dither, Error, Options, Picture,
     color::{Coding, Matrix3, from_rgb, to_rgb},
     filter::Filter,
+    node::{
+        Diffuse, HorizontalF32, HorizontalU16, Matrix, MatrixU16, Node, Op, Port, Quantize, Shift, Source,
+        ToFloat, VerticalF32, VerticalU16,
+    },
     ops::{GatherF32, GatherU16},
 };
-use rawstream::{ChromaLocation, Color};
-use std::sync::Arc;
+use rawstream::ChromaLocation;
 
-/// Channel `channel` of node `node`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
-    pub node: usize,
-    pub channel: usize,
-}
-
-/// A step. Channel `i` of its output is made from `inputs[i]`, but a matrix mixes its three.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub op: Op,
-    pub inputs: Vec<Port>,
-    pub channels: usize,
-    pub width: usize,
-    /// Rows of `f32`, else of `u16`.
-    pub float: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    /// Component `first + i` of the source picture.
-    Source { first: usize },
-    /// `x << bits`.
-    Shift { bits: u32 },
-    /// `x * scale + offset`, integer to float.
-    ToFloat { scale: f32, offset: f32 },
-    /// `x * scale + offset`, dithered as component `first + i` is, and clamped to `bits` bits.
-    Quantize { scale: f32, offset: f32, bits: u32, first: usize },
-    /// Resizes columns; integers stay below 2^`bits`.
-    Vertical { filter: Arc<Filter>, bits: u32 },
-    /// Resizes rows of integers below 2^`bits`.
-    HorizontalU16 { filter: Arc<Filter>, gather: Arc<GatherU16>, bits: u32 },
-    /// Resizes rows of floats.
-    HorizontalF32 { filter: Arc<Filter>, gather: Arc<GatherF32> },
-    /// Three channels to three.
-    Matrix([[f32; 3]; 3]),
-    /// [`Op::ToFloat`] of three channels and then [`Op::Matrix`], in one step.
-    MatrixU16 { matrix: [[f32; 3]; 3], scale: f32, offset: f32 },
-}
-
-/// The steps in an order in which each follows those it needs, and where the target's components come from.
+/// The nodes in an order in which each follows those it needs.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub nodes: Vec<Node>,
+    /// Where the source's components enter.
+    pub sources: [Port; 3],
+    /// Where the target's components come from.
     pub outputs: [Port; 3],
 }
 
-/// A plane on its way: its size in samples, what they mean, and which rectangle of it (in samples, fractions allowed)
+/// A plane during the conversion: its size in samples, what they mean, and which rectangle of it (in samples, fractions allowed)
 /// is the picture. The rectangle is what chroma siting shifts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Plane {
@@ -112,7 +79,7 @@ impl Axis {
     }
 }
 
-/// What is left of the way.
+/// How far the conversion has come.
 #[derive(Clone, Copy, Debug)]
 struct State {
     /// Luma, or R, G and B.
@@ -128,17 +95,17 @@ impl State {
         let coding = |chroma| Coding::new(picture.pix_fmt, picture.range, chroma);
         let geometry = Geometry { x: Axis::whole(picture.width), y: Axis::whole(picture.height) };
         let luma = Plane { geometry, coding: coding(false) };
-        let chroma = match picture.pix_fmt.color {
-            Color::Rgb { .. } => luma,
-            Color::Yuv { sub_w, sub_h } => {
-                let left = picture.chroma_location != ChromaLocation::Center;
-                let top = picture.chroma_location == ChromaLocation::TopLeft;
-                let geometry = Geometry {
-                    x: Axis::subsampled(picture.width, sub_w, left),
-                    y: Axis::subsampled(picture.height, sub_h, top),
-                };
-                Plane { geometry, coding: coding(true) }
-            }
+        let chroma = if rgb {
+            luma
+        } else {
+            let (sub_w, sub_h) = picture.pix_fmt.subsampling();
+            let left = picture.chroma_location != ChromaLocation::Center;
+            let top = picture.chroma_location == ChromaLocation::TopLeft;
+            let geometry = Geometry {
+                x: Axis::subsampled(picture.width, sub_w, left),
+                y: Axis::subsampled(picture.height, sub_h, top),
+            };
+            Plane { geometry, coding: coding(true) }
         };
         Self { luma, chroma, rgb }
     }
@@ -161,6 +128,11 @@ fn resize_form(from: &Plane, to: &Plane) -> Coding {
     }
 }
 
+/// The largest integer of `bits` bits.
+fn max(bits: u32) -> u16 {
+    ((1u32 << bits) - 1) as u16
+}
+
 struct Builder<'a> {
     options: &'a Options,
     nodes: Vec<Node>,
@@ -168,7 +140,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Adds a step for the components in `which`.
+    /// Adds a node for the components in `which`.
     fn add(&mut self, op: Op, which: &[usize], geometry: Geometry, float: bool) {
         let node = self.nodes.len();
         self.nodes.push(Node {
@@ -183,11 +155,23 @@ impl Builder<'_> {
         }
     }
 
-    fn source(&mut self, plane: &Plane, which: &[usize]) {
-        self.add(Op::Source { first: which[0] }, which, plane.geometry, false);
+    fn source(&mut self, source: &Picture, plane: &Plane, which: &[usize]) {
+        let Picture { width, height, pix_fmt, .. } = *source;
+        let source = Source { first: which[0], pix_fmt, size: (width, height) };
+        self.add(Op::Source(source), which, plane.geometry, false);
         if let Some(node) = self.nodes.last_mut() {
             node.inputs.clear();
         }
+    }
+
+    /// To integers of `bits` bits.
+    fn quantize(&mut self, scale: f32, offset: f32, bits: u32, which: &[usize], geometry: Geometry) {
+        let max = max(bits);
+        let op = match self.options.dither {
+            Dither::Error => Op::Diffuse(Diffuse { scale, offset, max }),
+            dither => Op::Quantize(Quantize { scale, offset, max, dither, first: which[0] }),
+        };
+        self.add(op, which, geometry, false);
     }
 
     fn recode(&mut self, plane: &mut Plane, to: Coding, which: &[usize]) {
@@ -196,63 +180,70 @@ impl Builder<'_> {
         match (from.bits, to.bits) {
             _ if from == to => {}
             (Some(a), Some(b)) if !from.full && !to.full && a <= b => {
-                self.add(Op::Shift { bits: b - a }, which, plane.geometry, false);
+                self.add(Op::Shift(Shift { bits: b - a }), which, plane.geometry, false);
             }
             (Some(_), Some(bits)) => {
-                self.add(Op::ToFloat { scale: 1.0, offset: 0.0 }, which, plane.geometry, true);
-                self.add(Op::Quantize { scale, offset, bits, first: which[0] }, which, plane.geometry, false);
+                let to_float = ToFloat { scale: 1.0, offset: 0.0 };
+                self.add(Op::ToFloat(to_float), which, plane.geometry, true);
+                self.quantize(scale, offset, bits, which, plane.geometry);
             }
-            (Some(_), None) => self.add(Op::ToFloat { scale, offset }, which, plane.geometry, true),
-            (None, Some(bits)) => {
-                self.add(Op::Quantize { scale, offset, bits, first: which[0] }, which, plane.geometry, false);
+            (Some(_), None) => {
+                self.add(Op::ToFloat(ToFloat { scale, offset }), which, plane.geometry, true);
             }
+            (None, Some(bits)) => self.quantize(scale, offset, bits, which, plane.geometry),
             (None, None) => {}
         }
     }
 
     /// Mixes the three components, which are float and of one size.
     fn matrix(&mut self, matrix: [[f32; 3]; 3], geometry: Geometry) {
-        match self.nodes.pop() {
-            Some(Node { op: Op::ToFloat { scale, offset }, inputs, channels: 3, .. }) => {
+        let op = match self.nodes.pop() {
+            Some(Node { op: Op::ToFloat(ToFloat { scale, offset }), inputs, channels: 3, .. }) => {
                 self.ports.copy_from_slice(&inputs);
-                self.add(Op::MatrixU16 { matrix, scale, offset }, &[0, 1, 2], geometry, true);
+                Op::MatrixU16(MatrixU16 { matrix, scale, offset })
             }
             last => {
                 self.nodes.extend(last);
-                self.add(Op::Matrix(matrix), &[0, 1, 2], geometry, true);
+                Op::Matrix(Matrix { matrix })
             }
-        }
+        };
+        self.add(op, &[0, 1, 2], geometry, true);
     }
 
     fn resize(&mut self, plane: &mut Plane, to: Geometry, which: &[usize]) {
         let from = plane.geometry;
-        let float = plane.coding.bits.is_none();
-        let bits = plane.coding.bits.unwrap_or(0);
+        let bits = plane.coding.bits;
         let ratio = |from: Axis, to: Axis| to.length / from.length;
         let (x, y) = (ratio(from.x, to.x), ratio(from.y, to.y));
-        // A horizontal step is taken to cost twice a vertical one.
+        // A horizontal node is taken to cost twice a vertical one.
         let x_first = x.max(1.0) * 2.0 + x * y.max(1.0) < y.max(1.0) + y * x.max(1.0) * 2.0;
         for horizontal in [x_first, !x_first] {
-            let geometry = &mut plane.geometry;
-            if horizontal {
-                geometry.x = to.x;
-                if let Some(filter) = from.x.filter(to.x, self.options) {
-                    let isa = self.options.isa;
-                    let op = if float {
-                        let gather = Arc::new(GatherF32::new(&filter, isa));
-                        Op::HorizontalF32 { filter: Arc::new(filter), gather }
-                    } else {
-                        let gather = Arc::new(GatherU16::new(&filter, isa));
-                        Op::HorizontalU16 { filter: Arc::new(filter), gather, bits }
-                    };
-                    self.add(op, which, *geometry, float);
-                }
+            let op = if horizontal {
+                plane.geometry.x = to.x;
+                from.x.filter(to.x, self.options).map(|filter| self.horizontal(filter, bits))
             } else {
-                geometry.y = to.y;
-                if let Some(filter) = from.y.filter(to.y, self.options) {
-                    let op = Op::Vertical { filter: Arc::new(filter), bits };
-                    self.add(op, which, *geometry, float);
-                }
+                plane.geometry.y = to.y;
+                from.y.filter(to.y, self.options).map(|filter| match bits {
+                    Some(bits) => Op::VerticalU16(VerticalU16 { filter, max: max(bits) }),
+                    None => Op::VerticalF32(VerticalF32 { filter }),
+                })
+            };
+            if let Some(op) = op {
+                self.add(op, which, plane.geometry, bits.is_none());
+            }
+        }
+    }
+
+    fn horizontal(&self, filter: Filter, bits: Option<u32>) -> Op {
+        let level = self.options.level;
+        match bits {
+            Some(bits) => {
+                let gather = GatherU16::new(&filter, level);
+                Op::HorizontalU16(HorizontalU16 { filter, gather, max: max(bits) })
+            }
+            None => {
+                let gather = GatherF32::new(&filter, level);
+                Op::HorizontalF32(HorizontalF32 { filter, gather })
             }
         }
     }
@@ -296,11 +287,12 @@ impl Plan {
         let mut builder = Builder { options, nodes: Vec::new(), ports: [Port { node: 0, channel: 0 }; 3] };
         let (mut state, target_state) = (State::of(source), State::of(target));
         if state.rgb {
-            builder.source(&state.luma, &[0, 1, 2]);
+            builder.source(source, &state.luma, &[0, 1, 2]);
         } else {
-            builder.source(&state.luma, &[0]);
-            builder.source(&state.chroma, &[1, 2]);
+            builder.source(source, &state.luma, &[0]);
+            builder.source(source, &state.chroma, &[1, 2]);
         }
+        let sources = builder.ports;
         let matrices = matrices(source, target);
         if !matrices.is_empty() {
             let geometry = Geometry {
@@ -319,7 +311,7 @@ impl Plan {
             state.chroma.coding.chroma = !state.rgb;
         }
         builder.planes(&mut state, &target_state, true);
-        Ok(Self { nodes: builder.nodes, outputs: builder.ports })
+        Ok(Self { nodes: builder.nodes, sources, outputs: builder.ports })
     }
 }
 

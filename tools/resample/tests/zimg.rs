@@ -6,7 +6,8 @@
 
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use rawstream::{ChromaLocation, ColorRange, Matrix, PixFmt};
-use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
+use resample::{Converter, Dither, Kernel, Options, Picture};
+use simd::Level;
 use std::{io::Write, process::Command};
 
 /// A picture with all that is hard: noise over the whole range, ramps, one-pixel detail, flat parts.
@@ -95,8 +96,8 @@ fn same_as_zimg(
     let frame = picture(seed, source.pix_fmt, source.width, source.height);
     let expected = zscale(&source, &target, kernel.0, dither.0, &frame);
     let what = format!("{source:?} to {target:?}, {}, {}", kernel.0, dither.0);
-    for isa in Isa::available() {
-        let options = Options { kernel: kernel.1, dither: dither.1, crop: None, bands: 2, isa };
+    for level in Level::available() {
+        let options = Options { kernel: kernel.1, dither: dither.1, crop: None, bands: 2, level };
         let mut got = vec![0; expected.len()];
         Converter::new(source, target, &options).unwrap().convert(&frame, &mut got);
         let samples = |bytes: &[u8]| -> Vec<i32> {
@@ -111,7 +112,7 @@ fn same_as_zimg(
         let (differ, far) = (apart(0), apart(1));
         assert!(
             far == 0 && differ as f64 <= got.len() as f64 * allowed,
-            "{differ} of {} samples differ, {far} by more than 1, with {isa}: {what}",
+            "{differ} of {} samples differ, {far} by more than 1, with {level}: {what}",
             got.len()
         );
     }

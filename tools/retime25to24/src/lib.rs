@@ -11,7 +11,8 @@ use cli::{
     parse_rate,
 };
 use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat};
-use resample::{Converter, Dither, Isa, Kernel, Options, Picture};
+use resample::{Converter, Dither, Kernel, Options, Picture};
+use simd::Level;
 use timebase::{Rational, Spoken};
 
 /// The same frames on a slower clock, resized for the final encode
@@ -87,7 +88,7 @@ impl Tool for Retime25To24 {
             dither: self.dither,
             crop: None,
             bands: threads,
-            isa: Isa::best(),
+            level: Level::best(),
         };
         let converter = if source == target {
             None

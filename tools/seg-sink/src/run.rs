@@ -201,7 +201,7 @@ fn open_input(
     }
     let file = rawstream::stdin().map_err(|e| Error::failed("<stdin>", cli::reason(&e)))?;
     let source = Source { file, control: Arc::clone(control) };
-    let reader = FrameReader::open(source, &args.input.told())
+    let reader = FrameReader::open(source, &args.input.declared())
         .map_err(|e| control.why().unwrap_or_else(|| Error::stdin(&e)))?;
     let format: &VideoFormat = reader.format();
     let rate = format.rate.or(args.input.rate.as_ref().map(|r| r.value));

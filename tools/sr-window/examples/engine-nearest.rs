@@ -4,7 +4,7 @@
 //! For every sequence standard input brings one JSON line and `frames` frames; standard output takes one JSON line
 //! and the enlarged frames of `emit`.
 
-use rawstream::{Layout, PixFmt};
+use rawstream::PixFmt;
 use serde_json::{Value, json};
 use std::{
     error::Error,
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let number = |name: &str| head[name].as_u64().map(|n| n as usize).ok_or(format!("no {name}"));
         let (width, height, scale) = (number("width")?, number("height")?, number("scale")?);
         let fmt: PixFmt = head["pix_fmt"].as_str().ok_or("no pix_fmt")?.parse()?;
-        if head["out_pix_fmt"] != head["pix_fmt"] || fmt.layout != Layout::Packed {
+        if head["out_pix_fmt"] != head["pix_fmt"] || fmt.planes() != 1 {
             return Err("only packed formats, and the same in and out".into());
         }
         let emit = head["emit"][0].as_u64().ok_or("no emit")?..head["emit"][1].as_u64().ok_or("no emit")?;

@@ -1,11 +1,11 @@
 //! Where scenes begin. The decision for a frame looks at the frame before and at the frame itself, at nothing else,
 //! so that it is the same wherever a run was started.
 
-use rawstream::{Color, Layout, PixFmt};
+use rawstream::PixFmt;
 
 /// Cells across and down.
 const CELLS: usize = 4;
-/// Luma levels told apart.
+/// Luma levels of a histogram.
 const LEVELS: usize = 32;
 /// Above this share of changed luma a scene begins. Measured with the example `cut-distance`: from frame to frame of a
 /// shot 0.06 at most (two film-like clips, arm movements in close-up), from one unrelated picture to another 0.32 to 0.92.
@@ -18,18 +18,11 @@ pub struct Signature(Vec<[f32; LEVELS]>);
 impl Signature {
     /// Looks at a frame in wire order, RGB, `width` x `height`.
     pub fn of(frame: &[u8], width: usize, height: usize, pix_fmt: PixFmt) -> Self {
-        let order = match pix_fmt.color {
-            Color::Rgb { order } => order,
-            // Planes of which the first is luma already.
-            Color::Yuv { .. } => [0; 3],
-        };
-        let bytes = pix_fmt.sample_bytes();
-        let (pixel, plane) = match pix_fmt.layout {
-            Layout::Packed => (3 * bytes, bytes),
-            Layout::Planar => (bytes, width * height * bytes),
-        };
+        let components = [0, 1, 2].map(|c| pix_fmt.component(c));
+        let step = components[0].step;
+        let first = components.map(|c| pix_fmt.plane_range(width, height, c.plane).start + c.offset);
         let level = |at: usize| {
-            let sample = if bytes == 1 {
+            let sample = if pix_fmt.sample_bytes() == 1 {
                 u32::from(frame[at]) << 8
             } else {
                 u32::from(u16::from_le_bytes([frame[at], frame[at + 1]])) << (16 - pix_fmt.bits)
@@ -41,8 +34,7 @@ impl Signature {
         // Every second pixel of every second row tells as much.
         for y in (0..height).step_by(2) {
             for x in (0..width).step_by(2) {
-                let at = (y * width + x) * pixel;
-                let [r, g, b] = order.map(|o| level(at + o * plane));
+                let [r, g, b] = first.map(|first| level(first + (y * width + x) * step));
                 // BT.709 in 1/256; 16 bits.
                 let luma = (54 * r + 183 * g + 19 * b) >> 8;
                 let cell = (y * CELLS / height) * CELLS + x * CELLS / width;

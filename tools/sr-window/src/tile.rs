@@ -6,7 +6,7 @@
 
 use basicvsrpp::{Engine, EngineError, Out, Settings};
 use bytes::Bytes;
-use rawstream::{Layout, PixFmt};
+use rawstream::PixFmt;
 use std::ops::Range;
 
 /// Pixels that neighbouring tiles share at least, where the tile is large enough for it.
@@ -49,10 +49,7 @@ struct Part {
 
 /// Byte ranges of the rows of a part of a picture of `width` x `height`, plane after plane.
 fn rows(fmt: PixFmt, (width, height): (usize, usize), part: Part) -> impl Iterator<Item = Range<usize>> {
-    let pixel = match fmt.layout {
-        Layout::Packed => 3 * fmt.sample_bytes(),
-        Layout::Planar => fmt.sample_bytes(),
-    };
+    let pixel = fmt.component(0).step;
     (0..fmt.planes()).flat_map(move |plane| {
         (part.y..part.y + part.height).map(move |y| {
             let at = ((plane * height + y) * width + part.x) * pixel;
@@ -173,7 +170,7 @@ mod tests {
             emit: Range<usize>,
             out: &mut Out<'_>,
         ) -> Result<(), EngineError> {
-            let pixel = if self.fmt.layout == Layout::Packed { 3 * self.fmt.sample_bytes() } else { 1 };
+            let pixel = self.fmt.component(0).step;
             for frame in &frames[emit] {
                 let wide = frame.chunks(pixel).flat_map(|p| p.repeat(SCALE)).collect::<Vec<_>>();
                 let tall = wide.chunks(SCALE * self.width * pixel).flat_map(|row| row.repeat(SCALE));

@@ -1,6 +1,6 @@
 //! Numbers that begin on a cache line's boundary: vectors that straddle two lines are read and written at half speed.
 
-use super::simd::LANES;
+use simd::LANES;
 use std::ops::{Deref, DerefMut};
 
 /// A run of numbers, aligned to vectors.

@@ -10,12 +10,12 @@ use super::{
     map::{Canvas, MARGIN, Map, View, padded},
     plain::MAX_RESIDUE,
     sample::Flow,
-    simd::{Kernel, LANES, Level, Simd},
     sink::Sink,
     winograd::{self, Grid, TILE, Winograd},
 };
 use crate::Align;
 use rayon::prelude::*;
+use simd::{Kernel, LANES, Level, Simd};
 use std::{cell::RefCell, ops::Range};
 
 /// Tiles that are worked on together: their offsets have to stay in the second-level cache.
@@ -297,7 +297,7 @@ impl Deform {
         }
     }
 
-    /// Samples the taps of a pixel: `groups, 9, share` numbers and up to half a vector of nothing after them.
+    /// Samples the taps of a pixel: `groups, 9, share` numbers and up to half a vector of padding after them.
     ///
     /// # Safety
     /// Neighbours and weights are those of [`place`](Self::place); `column` has the room.

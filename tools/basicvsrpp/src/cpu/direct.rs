@@ -5,11 +5,11 @@ use super::{
     buffer::Buffer,
     gemm::{self, Tile},
     map::{MARGIN, Map, View, padded},
-    simd::{Kernel, LANES, Level, Simd},
     sink::Sink,
 };
 use crate::Conv;
 use rayon::prelude::*;
+use simd::{Kernel, LANES, Level, Simd};
 
 /// A convolution to whole vectors of output channels.
 ///
@@ -126,7 +126,7 @@ impl<K: Sink> Tile for Pixels<'_, K> {
                 x += P;
             }
             if x < width && width >= P {
-                // The last ones once more with some that are done: the same sums, and no pixel is left.
+                // The last `P` pixels, some of which are done and get the same sums again: none is left over.
                 self.some::<S, P, N>(s, width - P);
             } else {
                 for x in x..width {

@@ -1,6 +1,6 @@
 //! The matrix product in registers that all convolutions end in: some pixels times some vectors of output channels.
 
-use super::simd::{LANES, Simd};
+use simd::{LANES, Simd};
 
 /// `acc[p][n] += sum over k < depth of a[p * a_step + k] * b[n * b_step + k * LANES ..]`
 ///

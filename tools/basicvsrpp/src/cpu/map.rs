@@ -4,7 +4,8 @@
 //! and no inner loop asks where the picture ends. The margin is [`MARGIN`] pixels on all sides; that on the right of a
 //! row is that on the left of the next.
 
-use super::{buffer::Buffer, simd::LANES};
+use super::buffer::Buffer;
+use simd::LANES;
 use std::{
     collections::HashMap,
     marker::PhantomData,

@@ -9,7 +9,6 @@ mod map;
 mod memory;
 pub mod plain;
 mod sample;
-pub mod simd;
 mod sink;
 mod winograd;
 

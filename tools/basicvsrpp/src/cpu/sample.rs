@@ -1,10 +1,8 @@
 //! Resizing and warping: everything that reads a picture between its pixels, but for the deformable convolution.
 
-use super::{
-    map::{Map, View},
-    simd::{Kernel, LANES, Level, Simd},
-};
+use super::map::{Map, View};
 use rayon::prelude::*;
+use simd::{Kernel, LANES, Level, Simd};
 
 /// A flow field: `[x, y]` in pixels for every pixel, row by row.
 #[derive(Clone, Debug)]

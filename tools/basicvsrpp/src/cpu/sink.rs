@@ -3,8 +3,8 @@
 use super::{
     map::{Canvas, View},
     plain::Activation,
-    simd::{LANES, Simd},
 };
+use simd::{LANES, Simd};
 use std::ops::Range;
 
 /// Takes the results of a convolution, one vector of channels of one pixel at a time. Implementations are small, cheap

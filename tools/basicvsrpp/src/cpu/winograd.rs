@@ -12,11 +12,11 @@ use super::{
     buffer::Buffer,
     gemm::{self, Tile},
     map::{Map, View, padded},
-    simd::{Kernel, LANES, Level, Simd},
     sink::Sink,
 };
 use crate::Conv;
 use rayon::prelude::*;
+use simd::{Kernel, LANES, Level, Simd};
 use std::{cell::RefCell, ops::Range};
 
 /// Side of a tile of outputs.
@@ -166,7 +166,7 @@ impl Winograd {
     ) {
         let at_once = gemm::pixels::<S>(self.vectors);
         let sums_row = BLOCK.min(self.vectors) * LANES;
-        // Of a transformed tile, one place after another; of a place, `at_once` tiles; then a vector of nothing, since
+        // Of a transformed tile, one place after another; of a place, `at_once` tiles; then a vector of padding, since
         // at a distance of whole kilobytes all places would fall into the same few lines of the first-level cache.
         let transformed_place = at_once * self.row + LANES;
         let sums_place = at_once * sums_row + LANES;

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{Conv, EngineError, picture::Output};
 use half::f16;
-use rawstream::{Color, Layout, PixFmt};
 use std::ffi::c_void;
 
 /// `PixelFormat` in `tensor.cuh`.
@@ -33,27 +32,14 @@ impl PixelFormat {
             }
             Output::Wire(fmt) => fmt,
         };
-        let bytes = fmt.sample_bytes();
-        let order = component_order(fmt);
-        let (step, apart) = match fmt.layout {
-            Layout::Packed => (3 * bytes, bytes),
-            Layout::Planar => (bytes, pixels * bytes),
-        };
-        let first = order.map(|at| (at * apart) as i64);
+        let components = [0, 1, 2].map(|c| fmt.component(c));
         Self {
-            bytes: bytes as i32,
-            step: step as i32,
-            first,
+            bytes: fmt.sample_bytes() as i32,
+            step: components[0].step as i32,
+            first: components.map(|c| (fmt.plane_range(pixels, 1, c.plane).start + c.offset) as i64),
             max: f32::from(fmt.max()),
             level: 1.0 / f32::from(fmt.max()),
         }
-    }
-}
-
-fn component_order(fmt: PixFmt) -> [usize; 3] {
-    match fmt.color {
-        Color::Rgb { order } => order.map(usize::from),
-        _ => unreachable!("settings let only RGB formats through"),
     }
 }
 

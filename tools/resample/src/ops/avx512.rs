@@ -209,7 +209,7 @@ pub fn quantize(
         unsafe {
             let value = _mm512_fmadd_ps(scale, _mm512_loadu_ps(row.as_ptr().add(x)), offset);
             let value = _mm512_max_ps(_mm512_add_ps(value, thresholds), _mm512_setzero_ps());
-            // Rounds to the nearest, ties to even, as every process does unless told otherwise.
+            // Rounds to the nearest, ties to even: the mode that every process starts in.
             let words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_min_ps(value, max)));
             _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), words);
         }
@@ -238,8 +238,7 @@ const UNPACK: [[[u16; 32]; 2]; 3] = {
     all
 };
 
-/// Packed words to three rows; the pixels that do not fill a vector are left to the caller, who is told where they
-/// begin.
+/// Packed words to three rows. Returns how many pixels are done: those that do not fill a vector are not.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn unpack3_u16(row: &[u8], out: &mut [&mut [u16]; 3]) -> usize {
     let blocks = row.len() / 192;
@@ -291,7 +290,7 @@ const PACK: [[[u16; 32]; 2]; 3] = {
     all
 };
 
-/// Three rows to packed words; the pixels that do not fill a vector are left to the caller, who is told where they begin.
+/// Three rows to packed words. Returns how many pixels are done: those that do not fill a vector are not.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn pack3_u16(rows: [&[u16]; 3], out: &mut [u8]) -> usize {
     let blocks = out.len() / 192;

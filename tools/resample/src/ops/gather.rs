@@ -4,7 +4,8 @@
 //! address, `base + t`, and always lie in the same places behind it: one load (or two) and one permutation by `index`
 //! fetch them all.
 
-use crate::{Isa, filter::Filter};
+use crate::filter::Filter;
+use simd::Level;
 
 /// Groups of integer samples: taps are taken two by two, as the multiply-add instructions do.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,11 +42,13 @@ pub(crate) struct GatherF32 {
 }
 
 /// 32-bit lanes of a vector.
-fn lanes(isa: Isa) -> usize {
-    match isa {
-        Isa::Plain => 1,
-        Isa::Avx2 => 8,
-        Isa::Avx512 => 16,
+fn lanes(level: Level) -> usize {
+    match level {
+        Level::Portable(_) => 1,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(_) => 8,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(_) => 16,
     }
 }
 
@@ -58,8 +61,8 @@ fn groups(filter: &Filter, lanes: usize) -> impl Iterator<Item = Vec<usize>> {
 }
 
 impl GatherU16 {
-    pub fn new(filter: &Filter, isa: Isa) -> Self {
-        let lanes = lanes(isa);
+    pub fn new(filter: &Filter, level: Level) -> Self {
+        let lanes = lanes(level);
         let pairs = filter.taps.div_ceil(2);
         let mut gather = Self { lanes, reach: 0, pairs, base: vec![], index: vec![], weights: vec![] };
         for group in groups(filter, lanes) {
@@ -83,8 +86,8 @@ impl GatherU16 {
 }
 
 impl GatherF32 {
-    pub fn new(filter: &Filter, isa: Isa) -> Self {
-        let lanes = lanes(isa);
+    pub fn new(filter: &Filter, level: Level) -> Self {
+        let lanes = lanes(level);
         let taps = filter.taps;
         let mut gather = Self { lanes, reach: 0, taps, base: vec![], index: vec![], weights: vec![] };
         for group in groups(filter, lanes) {

@@ -9,7 +9,6 @@ use super::{
     memory::Sizes,
     plain::{Activation, Planes},
     sample::{self, Flow},
-    simd::Level,
     sink::ToMap,
     winograd::Winograd,
 };
@@ -21,6 +20,7 @@ use crate::{
 use half::{f16, slice::HalfFloatSliceExt};
 use network::{Network, Propagation};
 use rayon::prelude::*;
+use simd::Level;
 use std::ops::Deref;
 
 /// Values of a pixel of an RGB map.

@@ -1,14 +1,13 @@
 //! Vectors of 16 float32 on whatever the CPU has: AVX-512, AVX2 with FMA, or what the compiler makes of plain code.
 //!
-//! Kernels are written once, generic over [`Simd`], and compiled once for each level. A vector has 16 lanes on every
-//! level (two registers with AVX2), so a kernel does the same arithmetic in the same order everywhere: AVX-512 and
-//! AVX2 agree bit for bit, and the portable level differs only in that its multiply-add rounds twice.
+//! A vector has 16 lanes on every level (two registers with AVX2), so a kernel does the same arithmetic in the same
+//! order everywhere: AVX-512 and AVX2 agree bit for bit, and the portable level differs only in that its multiply-add
+//! rounds twice.
 
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use portable::Portable;
 use std::fmt;
 
 /// Lanes of a vector; channel counts are rounded up to multiples of it.
@@ -115,68 +114,5 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
         let e = self.exp(self.add(bounded, bounded));
         let one = self.splat(1.0);
         self.div(self.sub(e, one), self.add(e, one))
-    }
-}
-
-/// A piece of work that can be compiled for every level. `run` must be `#[inline(always)]`, and so must everything
-/// that it calls with vectors: only then is it compiled with the level's instructions.
-pub trait Kernel {
-    /// What the work gives.
-    type Output;
-    /// Does the work with the instructions of `S`.
-    fn run<S: Simd>(self, s: S) -> Self::Output;
-}
-
-/// What the CPU can do, found once.
-#[derive(Clone, Copy, Debug)]
-pub enum Level {
-    /// AVX-512 F.
-    #[cfg(target_arch = "x86_64")]
-    Avx512(x86::Avx512),
-    /// AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
-    Avx2(x86::Avx2),
-    /// Whatever the target has at least.
-    Portable(Portable),
-}
-
-impl Level {
-    /// Every level that this CPU has, best first.
-    pub fn all() -> Vec<Self> {
-        let mut all = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            all.extend(x86::Avx512::detect().map(Self::Avx512));
-            all.extend(x86::Avx2::detect().map(Self::Avx2));
-        }
-        all.push(Self::Portable(Portable));
-        all
-    }
-
-    /// The best level.
-    pub fn best() -> Self {
-        Self::all()[0]
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "avx2",
-            Self::Portable(_) => "portable",
-        }
-    }
-
-    /// Does the work with the level's instructions.
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(s) => s.run(kernel),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(s) => s.run(kernel),
-            Self::Portable(s) => kernel.run(s),
-        }
     }
 }

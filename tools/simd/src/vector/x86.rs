@@ -1,50 +1,7 @@
-//! The levels of x86-64.
+//! Vectors in the registers of x86-64.
 
-use super::{Kernel, Simd};
+use crate::{Avx2, Avx512, Simd};
 use std::arch::x86_64::*;
-
-/// Proof of AVX-512 F, AVX2 and FMA.
-#[derive(Clone, Copy, Debug)]
-pub struct Avx512(());
-
-/// Proof of AVX2 and FMA.
-#[derive(Clone, Copy, Debug)]
-pub struct Avx2(());
-
-impl Avx512 {
-    /// The proof, where the CPU has it.
-    pub fn detect() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx512f") && Avx2::detect().is_some();
-        has.then_some(Self(()))
-    }
-
-    /// Does the work with these instructions.
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx2,fma")]
-        fn inner<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
-            kernel.run(s)
-        }
-        // SAFETY: `self` proves that the CPU has the features.
-        unsafe { inner(self, kernel) }
-    }
-}
-
-impl Avx2 {
-    /// The proof, where the CPU has it.
-    pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
-    }
-
-    /// Does the work with these instructions.
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma")]
-        fn inner<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
-            kernel.run(s)
-        }
-        // SAFETY: `self` proves that the CPU has the features.
-        unsafe { inner(self, kernel) }
-    }
-}
 
 // SAFETY, for every block below: `self` proves that the CPU has the instructions; what goes through pointers is
 // the caller's promise, repeated from the trait.

@@ -1,9 +1,10 @@
-//! Every instruction set against plain Rust: the same bits, for any formats, sizes, kernels and crops, on pictures of
+//! Every level against the portable one: the same bits, for any formats, sizes, kernels and crops, on pictures of
 //! noise, of extremes and of both.
 
 use proptest::prelude::*;
 use rawstream::{ChromaLocation, ColorRange, Matrix, PixFmt};
-use resample::{Converter, Dither, Isa, Kernel, Options, Picture, Rect};
+use resample::{Converter, Dither, Kernel, Options, Picture, Rect};
+use simd::{Level, Portable};
 
 fn frame(seed: u64, picture: &Picture, extreme: bool) -> Vec<u8> {
     let mut state = seed | 1;
@@ -66,8 +67,8 @@ proptest! {
         let crop = (x < target.width && y < target.height)
             .then(|| Rect { width: target.width - x, height: target.height - y, x, y });
         let frame = frame(seed, &source, extreme);
-        let convert = |isa, bands| {
-            let options = Options { kernel, dither, crop, bands, isa };
+        let convert = |level, bands| {
+            let options = Options { kernel, dither, crop, bands, level };
             let (width, height) = crop.map_or((target.width, target.height), |c| (c.width, c.height));
             let mut out = vec![0; target.pix_fmt.frame_bytes(width, height)];
             let mut converter = Converter::new(source, target, &options).unwrap();
@@ -78,9 +79,9 @@ proptest! {
             assert!(first == out);
             out
         };
-        let expected = convert(Isa::Plain, 1);
-        for isa in Isa::available() {
-            prop_assert!(convert(isa, bands) == expected, "{}, {} bands", isa, bands);
+        let expected = convert(Level::Portable(Portable), 1);
+        for level in Level::available() {
+            prop_assert!(convert(level, bands) == expected, "{}, {} bands", level, bands);
         }
     }
 }

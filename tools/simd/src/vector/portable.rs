@@ -1,10 +1,6 @@
 //! Plain code on arrays: the level that every CPU has.
 
-use super::Simd;
-
-/// Plain code on arrays.
-#[derive(Clone, Copy, Debug)]
-pub struct Portable;
+use crate::{Portable, Simd};
 
 #[inline(always)]
 fn each<const N: usize>(f: impl Fn(usize) -> f32) -> [f32; N] {
