@@ -3,11 +3,18 @@
 //! PyTorch files are read as data: the pickle in them is parsed, never executed, and a file whose pickle asks for
 //! anything but tensors and plain values is refused.
 
+mod index;
+
 use half::{bf16, f16};
 use pytorch_reader::{DType, FileFormat, PickleValue, PytorchReader};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{Read, Seek},
+    path::Path,
+};
 
 /// Why a file is not a usable checkpoint, in one line: `FILE: reason`.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,9 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
 }
 
+/// Bytes that tell the containers apart: tar's magic ends there.
+const HEAD: u64 = 262;
+
 /// Tensors that only a BasicVSR++ generator has; the first that is found tells where the network is in the file.
 const ANCHORS: [&str; 3] = ["spynet.mean", "conv_last.weight", "reconstruction.main.0.weight"];
 
@@ -55,31 +65,38 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let fail = |reason: String| CheckpointError { file: path.display().to_string(), reason };
         let io = |e: std::io::Error| fail(e.to_string());
+        // Asked before it is opened: to open a FIFO is to wait for its writer.
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(fail("not a checkpoint: not a regular file".into()));
+        }
         let mut file = File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
-        let mut head = [0; 9];
-        let mut have = 0;
-        while have < head.len() {
-            match file.read(&mut head[have..]).map_err(io)? {
-                0 => break,
-                n => have += n,
-            }
-        }
         if bytes == 0 {
             return Err(fail("not a checkpoint: the file is empty".into()));
         }
-        if have == head.len() && head[8] == b'{' {
+        let mut head = Vec::new();
+        (&file).take(HEAD).read_to_end(&mut head).map_err(io)?;
+        if head.get(8) == Some(&b'{') {
             // SAFETY: the mapping is read-only and everything is copied out of it before this function returns;
             // another process that truncates the file meanwhile can fault us, as with every mapped read.
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
             return Self::safetensors(&path.display().to_string(), &map);
         }
+        file.rewind().map_err(io)?;
+        index::check(&file, &head).map_err(|e| fail(format!("not a checkpoint: {e}")))?;
         Self::pytorch(path, bytes).map_err(fail)
     }
 
     /// Reads the bytes of a safetensors file; `name` is for messages.
     pub fn safetensors(name: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let fail = |reason: String| CheckpointError { file: name.into(), reason };
+        let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+        if length > index::MAX_BYTES {
+            let most = index::MAX_BYTES;
+            return Err(fail(format!(
+                "not a checkpoint: a header of {length} bytes: no network needs more than {most}"
+            )));
+        }
         let (_, header) =
             SafeTensors::read_metadata(bytes).map_err(|e| fail(safetensors_reason(&e, bytes)))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| fail(safetensors_reason(&e, bytes)))?;
