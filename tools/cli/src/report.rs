@@ -1,6 +1,6 @@
 //! The one JSON object at the end of a run, written whole or not at all.
 
-use crate::{Error, Result, kernel, progress::round, reason, session::Session};
+use crate::{Error, Result, procfs, progress::round, reason, session::Session};
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value, json};
 use std::{
@@ -19,7 +19,7 @@ fn folder_of(path: &Path) -> &Path {
 /// The file that `path` is a link to, which need not be there; without links `path` itself.
 fn followed(path: &Path) -> PathBuf {
     let next = |link: &PathBuf| Some(folder_of(link).join(link.read_link().ok()?));
-    // The kernel follows as many.
+    // The procfs follows as many.
     successors(Some(path.to_owned()), next).take(41).last().unwrap_or_default()
 }
 
@@ -62,11 +62,11 @@ fn put(path: &Path, report: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Largest resident size of this process so far in bytes, from the kernel's high-water mark; 0 where there is none.
+/// Largest resident size of this process so far in bytes, from the procfs's high-water mark; 0 where there is none.
 ///
 /// `getrusage` would not do: its maximum survives `exec` and so may be the parent's.
 fn peak_rss_bytes() -> u64 {
-    kernel::status("VmHWM")
+    procfs::status("VmHWM")
         .and_then(|l| l.strip_suffix(" kB")?.parse::<u64>().ok())
         .map_or(0, |kib| kib << 10)
 }
