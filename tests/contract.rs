@@ -349,6 +349,44 @@ fn a_report_goes_where_any_file_would() {
 }
 
 #[test]
+fn a_report_goes_on_where_messages_or_frames_go() {
+    for filter in filters() {
+        let folder = clip::folder();
+        for (descriptor, target) in [(2, "/dev/stderr"), (2, "said"), (1, "/dev/stdout"), (1, "said")] {
+            let tool = format!("{} {}", filter.name, filter.args);
+            let script =
+                format!("echo before >&{descriptor}; {tool} --report {target}; echo after >&{descriptor}");
+            let run = shell(&format!("{{ {script}; }} {descriptor}>said")).within(folder.path());
+            run.input(clip::raw(1, filter.frame)).run().ok();
+            let said = std::fs::read(folder.path().join("said")).unwrap();
+            let stream = if descriptor == 1 { filter.enlarged } else { 0 };
+            let said = said.strip_prefix(b"before\n").unwrap().split_at(stream).1;
+            let report = said.strip_suffix(b"after\n").unwrap();
+            let report: Value = serde_json::from_slice(report).unwrap();
+            assert_eq!(report["frames_out"], 1, "{}: {target}", filter.name);
+        }
+    }
+}
+
+#[test]
+fn no_signal_leaves_a_part_of_a_report_behind() {
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGKILL] {
+        for n in 0..100 {
+            let folder = clip::folder();
+            // Whatever these tests themselves were started to ignore.
+            let run = shell("exec env --default-signal subs-retime -f srt --report report.json </dev/null");
+            let running = run.within(folder.path()).start();
+            // All of a run takes some milliseconds.
+            std::thread::sleep(Duration::from_micros(100 * n));
+            let _ = kill(Pid::from_raw(running.id() as i32), signal);
+            running.wait();
+            let left = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+            assert!(left.into_iter().all(|name| name == "report.json"), "{signal}");
+        }
+    }
+}
+
+#[test]
 fn a_range_is_cut_out_of_the_whole_run() {
     for filter in filters() {
         let frames = clip::raw(5, filter.frame);
