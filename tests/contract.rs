@@ -161,6 +161,62 @@ fn wrong_words_are_usage_errors_of_one_line() {
 }
 
 #[test]
+fn a_closed_standard_output_is_a_failure() {
+    let closed = |tool: &str| shell(&format!("exec {tool} >&-")).run();
+    for filter in filters() {
+        let run = shell(&format!("exec {} {} >&-", filter.name, filter.args));
+        let ended = run.input(clip::raw(1, filter.frame)).run();
+        ended.failed(1, &format!("{}: <stdout>: cannot write: closed", filter.name));
+    }
+    for tool in [
+        "deint-crop --analyze",
+        "retime25to24 --map",
+        "sr-window --plan",
+        "sr-window --devices",
+        "seg-sink --dir job --status",
+        "seg-sink --dir job -o film.mkv --final {out}",
+        "subs-retime",
+    ] {
+        let name = tool.split(' ').next().unwrap();
+        closed(tool).failed(1, &format!("{name}: <stdout>: cannot write: closed"));
+    }
+    for name in TOOLS {
+        for flag in ["--help", "--version", "--completions bash"] {
+            let ended = closed(&format!("{name} {flag}"));
+            ended.failed(1, &format!("{name}: <stdout>: cannot write: closed"));
+        }
+    }
+}
+
+#[test]
+fn a_closed_standard_input_is_no_empty_one() {
+    let folder = clip::folder();
+    let closed = |tool: &str| shell(&format!("exec {tool} <&-")).within(folder.path()).run();
+    for filter in filters() {
+        let ended = closed(&format!("{} {}", filter.name, filter.args));
+        ended.failed(1, &format!("{}: <stdin>: closed", filter.name));
+    }
+    for tool in [
+        "deint-crop --analyze",
+        "retime25to24 --map",
+        "seg-sink --dir job -o film.mkv --final \"true {out}\"",
+        "subs-retime -f srt",
+    ] {
+        closed(tool).failed(1, &format!("{}: <stdin>: closed", tool.split(' ').next().unwrap()));
+    }
+    // What reads nothing does not care.
+    closed("sr-window --plan").ok();
+}
+
+#[test]
+fn a_closed_standard_error_is_no_reason_to_fail() {
+    for filter in filters() {
+        let run = shell(&format!("exec {} {} --verbose --progress json 2>&-", filter.name, filter.args));
+        assert_eq!(run.input(clip::raw(1, filter.frame)).run().ok().stdout.len(), filter.enlarged);
+    }
+}
+
+#[test]
 fn counts_have_bounds() {
     let refused = |name: &str, flag: &str, value: &str, why: &str| {
         let ended = tool(name, &format!("{} {value}", flag.split(' ').next().unwrap())).run();
