@@ -161,6 +161,45 @@ fn wrong_words_are_usage_errors_of_one_line() {
 }
 
 #[test]
+fn what_only_prints_refuses_the_flags_of_a_run() {
+    for (mode, flags) in [
+        (
+            "sr-window --info",
+            "--device cpu|--precision fp32|--cuts on|--tile 64x64|--max-memory 1GB|--engine cat|--engine-timeout 1s|\
+             --window 9|--overlap 9|--start 9|--first-frame 9|-s 64x64|-p rgb24|-r 25|--expect-frames 9|-P rgb24|-f raw|\
+             --frames 9|--threads 9|--devices|--plan",
+        ),
+        (
+            "sr-window --devices",
+            "--weights builtin|--device cpu|--precision fp32|--cuts on|--tile 64x64|--max-memory 1GB|--engine cat|\
+             --engine-timeout 1s|--window 9|--overlap 9|--start 9|--first-frame 9|-s 64x64|-p rgb24|-r 25|\
+             --expect-frames 9|-P rgb24|-f raw|--frames 9|--threads 9|--plan",
+        ),
+        (
+            "sr-window --plan",
+            "--weights builtin|--device cpu|--precision fp32|--cuts on|--tile 64x64|--max-memory 1GB|--engine cat|\
+             --engine-timeout 1s|--first-frame 9|-s 64x64|-p rgb24|-r 25|--expect-frames 9|-P rgb24|-f raw|\
+             --frames 9|--threads 9",
+        ),
+        (
+            "seg-sink --status --dir job",
+            "-s 64x64|-p rgb24|-r 25|--expect-frames 9|-o film.mkv|--segment 9f|--mezz {out}|--final {out}|--jobs 9|\
+             --max-disk 1GB|--resume|--keep|--max-tries 9|--verify count|--film-rate 25|--stall-timeout 1s|\
+             --upstream-report up.json",
+        ),
+    ] {
+        let (name, mode) = mode.split_once(' ').unwrap();
+        let mode_flag = mode.split(' ').next().unwrap();
+        for flag in flags.split('|').map(str::trim) {
+            let ended = tool(name, &format!("{mode} {flag}")).run();
+            assert_eq!(ended.code, 2, "{name} {mode} {flag}: {}", ended.stderr);
+            let why = format!("{name}: usage: the argument '{mode_flag}' cannot be used with '");
+            assert!(ended.stderr.starts_with(&why), "{flag}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_closed_standard_output_is_a_failure() {
     let closed = |tool: &str| shell(&format!("exec {tool} >&-")).run();
     for filter in filters() {
