@@ -12,6 +12,7 @@
 mod args;
 mod child;
 mod error;
+mod length;
 mod lock;
 mod process;
 mod procfs;
@@ -26,6 +27,7 @@ pub use args::{
 };
 pub use child::ends_with_us;
 pub use error::{Error, Result, reason};
+pub use length::Length;
 pub use lock::locked;
 pub use process::{Tool, main};
 pub use session::Session;

@@ -2,9 +2,9 @@
 
 use crate::{proof::Verify, run, status, template::Template};
 use clap::Parser;
-use cli::{Error, InputArgs, Result, RunArgs, Session, Tool, frame_count, parse_bytes, parse_rate};
-use std::{path::PathBuf, str::FromStr, time::Duration};
-use timebase::{Rational, Spoken};
+use cli::{Error, InputArgs, Length, Result, RunArgs, Session, Tool, frame_count, parse_bytes, parse_rate};
+use std::{path::PathBuf, time::Duration};
+use timebase::Spoken;
 
 /// The flags of a run, which `--status` would ignore and so refuses.
 const RUN: [&str; 18] = [
@@ -89,44 +89,6 @@ pub struct SegSink {
     pub(crate) run: RunArgs,
 }
 
-/// A length of film.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Length {
-    /// So many frames.
-    Frames(u64),
-    /// As many frames as go into that time.
-    Time(Duration),
-}
-
-impl FromStr for Length {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let positive =
-            |n: u64| if n > 0 { Ok(Self::Frames(n)) } else { Err("at least one frame".to_owned()) };
-        match text.strip_suffix('f').map(str::parse) {
-            Some(Ok(frames)) => positive(frames),
-            _ => humantime::parse_duration(text)
-                .map(Self::Time)
-                .map_err(|e| format!("{e}; a length is a time such as 10min, or frames such as 15000f")),
-        }
-    }
-}
-
-impl Length {
-    /// In frames; `None` when there is not one in it.
-    pub(crate) fn frames(self, rate: Rational) -> Option<u64> {
-        match self {
-            Self::Frames(n) => Some(n),
-            Self::Time(time) => {
-                let nanos = i128::try_from(time.as_nanos()).ok()?;
-                let frames = nanos.checked_mul(rate.num().into())? / (i128::from(rate.den()) * 1_000_000_000);
-                u64::try_from(frames).ok().filter(|&n| n > 0)
-            }
-        }
-    }
-}
-
 impl Tool for SegSink {
     const NAME: &'static str = "seg-sink";
     const HANDLES_SIGNALS: bool = true;
@@ -141,24 +103,6 @@ impl Tool for SegSink {
             status::print(&dir, self.join_so_far.as_deref())
         } else {
             run::run(&self, &dir, session)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths() {
-        let frames = |text: &str, rate: &str| text.parse::<Length>().unwrap().frames(rate.parse().unwrap());
-        assert_eq!(frames("10min", "25"), Some(15_000));
-        assert_eq!(frames("15000f", "25"), Some(15_000));
-        assert_eq!(frames("10min", "24000/1001"), Some(14_385));
-        assert_eq!(frames("1ms", "25"), None);
-        assert_eq!(frames("1h 30m", "24"), Some(129_600));
-        for text in ["", "0f", "f", "-3f", "10", "ten minutes"] {
-            assert!(text.parse::<Length>().is_err(), "{text}");
         }
     }
 }

@@ -1,1 +1,4 @@
 //! A film through the filters: what has to be known, kept, counted and proved around them.
+
+pub mod probe;
+pub mod program;

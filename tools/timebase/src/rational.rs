@@ -97,6 +97,11 @@ impl Rational {
         Self::reduce(wide(self.num, other.den) - wide(other.num, self.den), wide(self.den, other.den))
     }
 
+    /// The exact sum; `None` when it does not fit.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.checked_sub(Self { num: other.num.checked_neg()?, ..other })
+    }
+
     /// ffprobe's spelling, always with a denominator: `25/1`.
     pub fn fraction(self) -> String {
         format!("{}/{}", self.num, self.den)
@@ -204,6 +209,7 @@ mod tests {
     fn orders_and_subtracts_exactly() {
         let r = |t: &str| t.parse::<Rational>().unwrap();
         assert_eq!(r("1/6").checked_sub(r("2/3")), Some(r("-1/2")));
+        assert_eq!(r("1/6").checked_add(r("2/3")), Some(r("5/6")));
         assert_eq!(Rational::whole(i64::MIN).checked_sub(r("1")), None);
         assert!(r("24000/1001") < r("24") && r("1/3") < r("1/2") && r("-1/2") < r("-1/3"));
     }
