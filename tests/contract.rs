@@ -161,6 +161,101 @@ fn wrong_words_are_usage_errors_of_one_line() {
 }
 
 #[test]
+fn what_only_prints_refuses_the_flags_of_a_run() {
+    for (mode, flags) in [
+        (
+            "sr-window --info",
+            "--device cpu|--precision fp32|--cuts on|--tile 64x64|--max-memory 1GB|--engine cat|--engine-timeout 1s|\
+             --window 9|--overlap 9|--start 9|--first-frame 9|-s 64x64|-p rgb24|-r 25|--expect-frames 9|-P rgb24|-f raw|\
+             --frames 9|--threads 9|--devices|--plan",
+        ),
+        (
+            "sr-window --devices",
+            "--weights builtin|--device cpu|--precision fp32|--cuts on|--tile 64x64|--max-memory 1GB|--engine cat|\
+             --engine-timeout 1s|--window 9|--overlap 9|--start 9|--first-frame 9|-s 64x64|-p rgb24|-r 25|\
+             --expect-frames 9|-P rgb24|-f raw|--frames 9|--threads 9|--plan",
+        ),
+        (
+            "sr-window --plan",
+            "--weights builtin|--device cpu|--precision fp32|--cuts on|--tile 64x64|--max-memory 1GB|--engine cat|\
+             --engine-timeout 1s|--first-frame 9|-s 64x64|-p rgb24|-r 25|--expect-frames 9|-P rgb24|-f raw|\
+             --frames 9|--threads 9",
+        ),
+        (
+            "seg-sink --status --dir job",
+            "-s 64x64|-p rgb24|-r 25|--expect-frames 9|-o film.mkv|--segment 9f|--mezz {out}|--final {out}|--jobs 9|\
+             --max-disk 1GB|--resume|--keep|--max-tries 9|--verify count|--film-rate 25|--stall-timeout 1s|\
+             --upstream-report up.json",
+        ),
+    ] {
+        let (name, mode) = mode.split_once(' ').unwrap();
+        let mode_flag = mode.split(' ').next().unwrap();
+        for flag in flags.split('|').map(str::trim) {
+            let ended = tool(name, &format!("{mode} {flag}")).run();
+            assert_eq!(ended.code, 2, "{name} {mode} {flag}: {}", ended.stderr);
+            let why = format!("{name}: usage: the argument '{mode_flag}' cannot be used with '");
+            assert!(ended.stderr.starts_with(&why), "{flag}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_closed_standard_output_is_a_failure() {
+    let closed = |tool: &str| shell(&format!("exec {tool} >&-")).run();
+    for filter in filters() {
+        let run = shell(&format!("exec {} {} >&-", filter.name, filter.args));
+        let ended = run.input(clip::raw(1, filter.frame)).run();
+        ended.failed(1, &format!("{}: <stdout>: cannot write: closed", filter.name));
+    }
+    for tool in [
+        "deint-crop --analyze",
+        "retime25to24 --map",
+        "sr-window --plan",
+        "sr-window --devices",
+        "seg-sink --dir job --status",
+        "seg-sink --dir job -o film.mkv --final {out}",
+        "subs-retime",
+    ] {
+        let name = tool.split(' ').next().unwrap();
+        closed(tool).failed(1, &format!("{name}: <stdout>: cannot write: closed"));
+    }
+    for name in TOOLS {
+        for flag in ["--help", "--version", "--completions bash"] {
+            let ended = closed(&format!("{name} {flag}"));
+            ended.failed(1, &format!("{name}: <stdout>: cannot write: closed"));
+        }
+    }
+}
+
+#[test]
+fn a_closed_standard_input_is_no_empty_one() {
+    let folder = clip::folder();
+    let closed = |tool: &str| shell(&format!("exec {tool} <&-")).within(folder.path()).run();
+    for filter in filters() {
+        let ended = closed(&format!("{} {}", filter.name, filter.args));
+        ended.failed(1, &format!("{}: <stdin>: closed", filter.name));
+    }
+    for tool in [
+        "deint-crop --analyze",
+        "retime25to24 --map",
+        "seg-sink --dir job -o film.mkv --final \"true {out}\"",
+        "subs-retime -f srt",
+    ] {
+        closed(tool).failed(1, &format!("{}: <stdin>: closed", tool.split(' ').next().unwrap()));
+    }
+    // What reads nothing does not care.
+    closed("sr-window --plan").ok();
+}
+
+#[test]
+fn a_closed_standard_error_is_no_reason_to_fail() {
+    for filter in filters() {
+        let run = shell(&format!("exec {} {} --verbose --progress json 2>&-", filter.name, filter.args));
+        assert_eq!(run.input(clip::raw(1, filter.frame)).run().ok().stdout.len(), filter.enlarged);
+    }
+}
+
+#[test]
 fn counts_have_bounds() {
     let refused = |name: &str, flag: &str, value: &str, why: &str| {
         let ended = tool(name, &format!("{} {value}", flag.split(' ').next().unwrap())).run();
@@ -345,6 +440,44 @@ fn a_report_goes_where_any_file_would() {
         assert!(path("pipe").metadata().unwrap().file_type().is_fifo(), "{}", filter.name);
         let piped: Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
         assert_eq!(piped["frames_out"], 1);
+    }
+}
+
+#[test]
+fn a_report_goes_on_where_messages_or_frames_go() {
+    for filter in filters() {
+        let folder = clip::folder();
+        for (descriptor, target) in [(2, "/dev/stderr"), (2, "said"), (1, "/dev/stdout"), (1, "said")] {
+            let tool = format!("{} {}", filter.name, filter.args);
+            let script =
+                format!("echo before >&{descriptor}; {tool} --report {target}; echo after >&{descriptor}");
+            let run = shell(&format!("{{ {script}; }} {descriptor}>said")).within(folder.path());
+            run.input(clip::raw(1, filter.frame)).run().ok();
+            let said = std::fs::read(folder.path().join("said")).unwrap();
+            let stream = if descriptor == 1 { filter.enlarged } else { 0 };
+            let said = said.strip_prefix(b"before\n").unwrap().split_at(stream).1;
+            let report = said.strip_suffix(b"after\n").unwrap();
+            let report: Value = serde_json::from_slice(report).unwrap();
+            assert_eq!(report["frames_out"], 1, "{}: {target}", filter.name);
+        }
+    }
+}
+
+#[test]
+fn no_signal_leaves_a_part_of_a_report_behind() {
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGKILL] {
+        for n in 0..100 {
+            let folder = clip::folder();
+            // Whatever these tests themselves were started to ignore.
+            let run = shell("exec env --default-signal subs-retime -f srt --report report.json </dev/null");
+            let running = run.within(folder.path()).start();
+            // All of a run takes some milliseconds.
+            std::thread::sleep(Duration::from_micros(100 * n));
+            let _ = kill(Pid::from_raw(running.id() as i32), signal);
+            running.wait();
+            let left = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+            assert!(left.into_iter().all(|name| name == "report.json"), "{signal}");
+        }
     }
 }
 

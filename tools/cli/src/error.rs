@@ -41,6 +41,16 @@ impl Error {
         Self::new(Kind::Failed, object, reason)
     }
 
+    /// The system refused something about `object`, and says why: exit 1.
+    pub fn io(object: impl fmt::Display, error: &io::Error) -> Self {
+        Self::failed(object, error)
+    }
+
+    /// The system did not let `object` be read, written or whatever `what` says: exit 1.
+    pub fn cannot(what: &str, object: impl fmt::Display, error: &io::Error) -> Self {
+        Self::failed(object, format!("cannot {what}: {}", reason(error)))
+    }
+
     /// The flags make no sense together or with the input: exit 2.
     pub fn usage(object: impl fmt::Display, reason: impl fmt::Display) -> Self {
         Self::new(Kind::Usage, object, reason)
@@ -72,7 +82,7 @@ impl Error {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::broken_pipe(),
             io::ErrorKind::InvalidInput => Self::usage("<stdout>", error),
-            _ => Self::failed("<stdout>", format!("cannot write: {}", reason(error))),
+            _ => Self::cannot("write", "<stdout>", error),
         }
     }
 

@@ -12,11 +12,14 @@
 mod args;
 mod child;
 mod error;
-mod kernel;
 mod length;
+mod lock;
+mod process;
+mod procfs;
 mod progress;
 mod report;
 mod session;
+mod signals;
 mod streams;
 
 pub use args::{
@@ -24,7 +27,9 @@ pub use args::{
 };
 pub use child::ends_with_us;
 pub use error::{Error, Result, reason};
-pub use kernel::ending_signals;
 pub use length::Length;
-pub use session::{Session, Tool, main};
+pub use lock::locked;
+pub use process::{Tool, main};
+pub use session::Session;
+pub use signals::ending_signals;
 pub use streams::{Input, Output};

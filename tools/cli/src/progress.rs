@@ -1,10 +1,12 @@
 //! Progress on standard error, drawn by a thread of its own from counters that the tool bumps.
 
-use crate::session::Session;
+use crate::{lock::locked, session::Session};
 use serde_json::json;
 use std::{
     io::{IsTerminal, Write},
     str::FromStr,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -46,12 +48,12 @@ impl Progress {
     }
 
     /// Between two drawings.
-    pub(crate) fn period(self) -> Duration {
+    fn period(self) -> Duration {
         if self == Self::Json { Duration::from_secs(1) } else { Duration::from_millis(200) }
     }
 
     /// Draws the state; `last` for the final time. A failure to write is not the tool's failure.
-    pub(crate) fn draw(self, session: &Session, started: Instant, last: bool) {
+    fn draw(self, session: &Session, started: Instant, last: bool) {
         let elapsed = started.elapsed().as_secs_f64();
         let (frames, total) = (session.frames_out(), session.expected_frames());
         let fps = frames as f64 / elapsed.max(1e-9);
@@ -77,6 +79,46 @@ impl Progress {
             }
             Self::Auto | Self::None => Ok(()),
         };
+    }
+}
+
+/// The thread that draws progress.
+pub(crate) struct Ticker {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// Draws until it is stopped.
+    pub(crate) fn start(progress: Progress, session: Arc<Session>, started: Instant) -> Self {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        if progress == Progress::None {
+            return Self { stop, thread: None };
+        }
+        let shared = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let (stopped, wake) = &*shared;
+            let mut done = locked(stopped);
+            while !*done {
+                let (guard, timeout) =
+                    wake.wait_timeout(done, progress.period()).unwrap_or_else(PoisonError::into_inner);
+                done = guard;
+                if timeout.timed_out() {
+                    progress.draw(&session, started, false);
+                }
+            }
+            progress.draw(&session, started, true);
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Draws the final state.
+    pub(crate) fn stop(self) {
+        *locked(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
     }
 }
 

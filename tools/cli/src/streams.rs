@@ -54,7 +54,7 @@ impl<'a> Input<'a> {
         if let Some(note) = args.rate.as_ref().and_then(|r| r.note.as_ref()) {
             session.note(format_args!("--rate: {note}"));
         }
-        let stdin = rawstream::stdin().map_err(|e| Error::failed("<stdin>", crate::reason(&e)))?;
+        let stdin = rawstream::stdin().map_err(|e| Error::io("<stdin>", &e))?;
         let reader = FrameReader::open(stdin, &args.declared()).map_err(|e| Error::stdin(&e))?;
         Ok(Self {
             format: reader.format().clone(),
@@ -141,11 +141,7 @@ impl<'a> Input<'a> {
 }
 
 fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
-    Builder::new()
-        .name(name.into())
-        .spawn(run)
-        .map(drop)
-        .map_err(|e| Error::failed("thread", format!("cannot start: {}", crate::reason(&e))))
+    Builder::new().name(name.into()).spawn(run).map(drop).map_err(|e| Error::cannot("start", "thread", &e))
 }
 
 /// Frames to standard output.

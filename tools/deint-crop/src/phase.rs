@@ -168,18 +168,18 @@ pub struct Log<'a> {
 impl<'a> Log<'a> {
     /// Begins the file.
     pub fn create(path: &'a Path) -> Result<Self> {
-        let file = File::create(path).map_err(|e| Error::failed(path.display(), cli::reason(&e)))?;
+        let file = File::create(path).map_err(|e| Error::io(path.display(), &e))?;
         Ok(Self { path, file: BufWriter::new(file) })
     }
 
     /// Adds a line.
     pub fn line(&mut self, line: &Value) -> Result<()> {
-        let failed = |e| Error::failed(self.path.display(), cli::reason(&e));
+        let failed = |e| Error::io(self.path.display(), &e);
         writeln!(self.file, "{line}").map_err(failed)
     }
 
     /// Writes what is left.
     pub fn finish(mut self) -> Result<()> {
-        self.file.flush().map_err(|e| Error::failed(self.path.display(), cli::reason(&e)))
+        self.file.flush().map_err(|e| Error::io(self.path.display(), &e))
     }
 }

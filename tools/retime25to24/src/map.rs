@@ -8,10 +8,8 @@ use timebase::{Rational, Retime};
 /// Reads ffprobe's JSON from standard input and prints the map to standard output.
 pub fn run(session: &Session, from: Rational, to: Rational, emit: Emit) -> Result<()> {
     let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .read_to_string(&mut text)
-        .map_err(|e| Error::failed("<stdin>", format!("cannot read: {}", cli::reason(&e))))?;
+    let mut stdin = rawstream::stdin().map_err(|e| Error::io("<stdin>", &e))?;
+    stdin.read_to_string(&mut text).map_err(|e| Error::cannot("read", "<stdin>", &e))?;
     let probe: Value = serde_json::from_str(&text)
         .map_err(|e| if e.is_eof() { Error::torn("<stdin>", e) } else { Error::failed("<stdin>", e) })?;
     let map = map(&probe, from, to, emit)?;

@@ -6,6 +6,28 @@ use cli::{Error, InputArgs, Length, Result, RunArgs, Session, Tool, frame_count,
 use std::{path::PathBuf, time::Duration};
 use timebase::Spoken;
 
+/// The flags of a run, which `--status` would ignore and so refuses.
+const RUN: [&str; 18] = [
+    "size",
+    "pix_fmt",
+    "rate",
+    "expect_frames",
+    "output",
+    "segment",
+    "mezz",
+    "final_",
+    "jobs",
+    "max_disk",
+    "resume",
+    "first_frame",
+    "keep",
+    "max_tries",
+    "verify",
+    "film_rate",
+    "stall_timeout",
+    "upstream_report",
+];
+
 /// Frames in; a finished, verified film out; never more than a bounded amount of disk
 #[derive(Parser, Clone, Debug)]
 #[command(name = "seg-sink", version, max_term_width = 100)]
@@ -58,7 +80,7 @@ pub struct SegSink {
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_report: Vec<PathBuf>,
     /// Print the job in --dir as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = RUN)]
     pub(crate) status: bool,
     /// With --status: join the segments that are finished so far to FILE, which plays
     #[arg(long, value_name = "FILE", requires = "status")]

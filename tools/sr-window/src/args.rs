@@ -9,6 +9,13 @@ use cli::{
 use serde_json::{Value, json};
 use std::{io::Write, path::PathBuf, str::FromStr, time::Duration};
 
+/// The flags that `--info`, `--devices` and `--plan` would ignore, and so refuse: of what computes, of the windows, and of
+/// what flows through.
+const ENGINE: [&str; 7] = ["device", "precision", "cuts", "tile", "max_memory", "engine", "engine_timeout"];
+const WINDOWS: [&str; 3] = ["window", "overlap", "start"];
+const STREAMS: [&str; 9] =
+    ["first_frame", "size", "pix_fmt", "rate", "expect_frames", "out_pix_fmt", "format", "frames", "threads"];
+
 /// BasicVSR++ in temporal windows: W x H frames in, one for one 4W x 4H frames out, or W x H where the checkpoint
 /// keeps the size
 #[derive(Parser, Clone, Debug)]
@@ -48,13 +55,13 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = humantime::parse_duration)]
     pub engine_timeout: Duration,
     /// Print the checkpoint as JSON, its scale (4 or 1) and sizes, and exit
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ENGINE.into_iter().chain(WINDOWS).chain(STREAMS))]
     pub info: bool,
     /// Print what there is to run on as JSON and exit
-    #[arg(long, conflicts_with = "info")]
+    #[arg(long, conflicts_with_all = ["info", "weights"].into_iter().chain(ENGINE).chain(WINDOWS).chain(STREAMS))]
     pub devices: bool,
     /// Print the windows of --start as JSON, with the first_frame that standard input may begin with, and exit
-    #[arg(long, conflicts_with_all = ["info", "devices"])]
+    #[arg(long, conflicts_with_all = ["info", "devices", "weights"].into_iter().chain(ENGINE).chain(STREAMS))]
     pub plan: bool,
     /// What standard input is.
     #[command(flatten)]

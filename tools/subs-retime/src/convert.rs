@@ -3,6 +3,7 @@
 use crate::{
     Format, Map,
     cue::{Cue, Losses, Time},
+    map::Mapper,
 };
 use timebase::Rational;
 
@@ -23,16 +24,17 @@ pub struct Converted {
 pub fn convert(text: &str, from: Format, to: Format, map: Map) -> Result<Converted, String> {
     let mut losses = Losses::default();
     let (mut cues, frame_rate) = from.read(text, map.frame_rate, &mut losses)?;
-    cues.sort_by_key(|cue| key(cue.start));
+    cues.sort_by_cached_key(|cue| key(cue.start));
     fill_in_ends(&mut cues, to, &mut losses);
     // The frames of the slower film, for a format that counts them.
     let frame_rate =
         frame_rate.checked_div(map.instants.ratio()).ok_or("a frame rate that cannot be counted")?;
     let clock = to.clock(frame_rate);
+    let mut mapper = Mapper::new(map);
     for (n, cue) in cues.iter_mut().enumerate() {
         for time in [Some(&mut cue.start), cue.end.as_mut()].into_iter().flatten() {
-            let ticks = map.instants.ticks_between(time.ticks, time.clock, clock);
-            let ticks = ticks.ok_or_else(|| format!("cue {}: a time that is too long", n + 1))?;
+            let ticks = mapper.mapped(time.ticks, time.clock, clock, true);
+            let ticks = ticks.map_err(|reason| format!("cue {}: {reason}", n + 1))?;
             if ticks < 0 {
                 return Err(format!("cue {}: before zero", n + 1));
             }
@@ -45,7 +47,8 @@ pub fn convert(text: &str, from: Format, to: Format, map: Map) -> Result<Convert
 
 /// Milliseconds or better, for sorting.
 fn key(time: Time) -> i128 {
-    i128::from(time.ticks) * 1_000_000 * i128::from(time.clock.den()) / i128::from(time.clock.num())
+    let wide = i128::from(time.ticks) * 1_000_000;
+    wide.saturating_mul(time.clock.den().into()) / i128::from(time.clock.num())
 }
 
 /// A cue without an end stays until the next one, the last one for three seconds. Chapters do without.

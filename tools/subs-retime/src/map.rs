@@ -1,6 +1,7 @@
 //! The map of a run, as the fields of a file need it.
 
 use crate::field::{Field, Role};
+use std::collections::VecDeque;
 use timebase::{Rational, Retime, TickMap};
 
 /// How times change: `time * ratio + shift`, each rounded once to a tick of its field.
@@ -12,16 +13,20 @@ pub struct Map {
     pub frame_rate: Rational,
 }
 
-/// A [`Map`] at work: factors for the clocks met so far. A file has one or two.
+/// A [`Map`] at work: factors for the clocks met last. A file usually has one or two; one may have a clock for each of its
+/// chapters.
 pub struct Mapper {
     map: Map,
-    known: Vec<(Rational, Rational, bool, TickMap)>,
+    known: VecDeque<(Rational, Rational, bool, TickMap)>,
 }
+
+/// As many factors are kept.
+const KNOWN: usize = 8;
 
 impl Mapper {
     /// Nothing met so far.
     pub const fn new(map: Map) -> Self {
-        Self { map, known: Vec::new() }
+        Self { map, known: VecDeque::new() }
     }
 
     /// What a field says after the map.
@@ -57,8 +62,10 @@ impl Mapper {
         }
     }
 
-    /// `ticks` of the clock `from` on the clock `to`.
-    fn mapped(&mut self, ticks: i64, from: Rational, to: Rational, instant: bool) -> Result<i64, String> {
+    /// `ticks` of the clock `from` on the clock `to`; an instant is shifted, a duration is not.
+    ///
+    /// Errors: the time does not fit 64 bits.
+    pub fn mapped(&mut self, ticks: i64, from: Rational, to: Rational, instant: bool) -> Result<i64, String> {
         let too_long = || "a time that is too long".to_owned();
         let known = self.known.iter().find(|k| (k.0, k.1, k.2) == (from, to, instant)).map(|k| k.3);
         let factors = match known {
@@ -67,7 +74,8 @@ impl Mapper {
                 let shift =
                     if instant { self.map.instants } else { self.map.instants.shifted(Rational::whole(0)) };
                 let factors = shift.clocks(from, to).ok_or_else(too_long)?;
-                self.known.push((from, to, instant, factors));
+                self.known.truncate(KNOWN - 1);
+                self.known.push_front((from, to, instant, factors));
                 factors
             }
         };

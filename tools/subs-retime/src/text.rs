@@ -75,6 +75,36 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// The most bytes in a line. JSON and XML may have all of a film's subtitles in one, pictures included.
+pub const LONGEST_LINE: usize = 64 << 20;
+
+/// Sees to it that no line of a file is longer than [`LONGEST_LINE`], while the file still comes in: what has no lines
+/// is no text, and may have no end.
+#[derive(Debug, Default)]
+pub struct LineLimit {
+    /// Where the line begins that is not at its end.
+    line: usize,
+    /// So much was looked at.
+    seen: usize,
+}
+
+impl LineLimit {
+    /// Looks at what joined the file since the last time; `file` is all of it.
+    ///
+    /// Errors: where a line that is too long begins.
+    pub fn check(&mut self, file: &[u8]) -> Result<(), usize> {
+        for (at, byte) in file.iter().enumerate().skip(self.seen) {
+            if matches!(byte, b'\n' | b'\r') {
+                self.line = at + 1;
+            } else if at - self.line >= LONGEST_LINE {
+                return Err(self.line);
+            }
+        }
+        self.seen = file.len();
+        Ok(())
+    }
+}
+
 /// The line, from 1, that byte `at` of `text` is in.
 pub fn line_number(text: &str, at: usize) -> usize {
     lines(text).take_while(|(start, _)| *start <= at).count().max(1)

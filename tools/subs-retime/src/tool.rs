@@ -1,8 +1,12 @@
 //! The flags, and what a run of the tool does with them.
 
-use crate::{Format, Map, Scanned, convert::convert, text::Text};
+use crate::{
+    Format, Map, Scanned,
+    convert::convert,
+    text::{LONGEST_LINE, LineLimit, Text},
+};
 use clap::Parser;
-use cli::{Error, Result, RunArgs, Session, Tool, parse_rate, reason};
+use cli::{Error, Result, RunArgs, Session, Tool, parse_rate};
 use memmap2::Mmap;
 use std::{
     fs::File,
@@ -87,6 +91,11 @@ impl Args {
         Ok(Map { instants, frame_rate: self.from.value })
     }
 
+    /// Is the input, which begins like this, anything but bytes?
+    fn may_be_text(&self, file: &[u8]) -> bool {
+        self.from_format.0.map_or(!file.starts_with(b"PG"), |format| !format.is_binary())
+    }
+
     /// What the input is: as told, or as its first lines say.
     fn format(&self, file: &[u8]) -> Result<Format> {
         if let Some(format) = self.from_format.0 {
@@ -109,7 +118,7 @@ impl Tool for Args {
 
     fn run(self, session: &Session) -> Result<()> {
         let map = self.map(session)?;
-        let input = Bytes::stdin()?;
+        let input = Bytes::stdin(|file| self.may_be_text(file))?;
         session.count_in(0, input.len() as u64);
         let format = self.format(&input)?;
         session.setting("format", format.name());
@@ -125,7 +134,7 @@ impl Tool for Args {
             session.count_in(0, file.len() as u64);
             let mut out = create(out_sub, sub)?;
             let (name, out_name) = (sub.display().to_string(), out_sub.display().to_string());
-            let failed = |e| Error::failed(&out_name, format!("cannot write: {}", reason(&e)));
+            let failed = |e| Error::cannot("write", &out_name, &e);
             times += retime(session, &Scanned::sub(&file), map, &name, |bytes| {
                 out.write_all(bytes).map_err(failed)
             })?;
@@ -185,7 +194,7 @@ fn create(path: &Path, input: &Path) -> Result<File> {
     if identity(path).is_ok_and(|out| identity(input).is_ok_and(|input| input == out)) {
         return Err(Error::usage("--out-sub", format!("{} is the input", path.display())));
     }
-    File::create(path).map_err(|e| Error::failed(path.display(), format!("cannot write: {}", reason(&e))))
+    File::create(path).map_err(|e| Error::cannot("write", path.display(), &e))
 }
 
 /// A whole input: mapped where it is a file, read where it is a pipe.
@@ -195,30 +204,43 @@ enum Bytes {
 }
 
 impl Bytes {
-    fn stdin() -> Result<Self> {
-        let stdin = rawstream::stdin().map_err(|e| Error::failed("<stdin>", reason(&e)))?;
-        Self::of(stdin, "<stdin>")
+    fn stdin(is_text: impl Fn(&[u8]) -> bool) -> Result<Self> {
+        let stdin = rawstream::stdin().map_err(|e| Error::io("<stdin>", &e))?;
+        Self::of(stdin, "<stdin>", is_text)
     }
 
+    /// A file that is no text.
     fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file =
-            File::open(path).map_err(|e| Error::failed(&name, format!("cannot read: {}", reason(&e))))?;
-        Self::of(file, &name)
+        let file = File::open(path).map_err(|e| Error::cannot("read", &name, &e))?;
+        Self::of(file, &name, |_| false)
     }
 
-    fn of(mut file: File, name: &str) -> Result<Self> {
-        let failed = |e: std::io::Error| Error::failed(name, format!("cannot read: {}", reason(&e)));
+    /// Errors: it cannot be read; it is text, as `is_text` says of what there is of it, and a line of it is too long.
+    fn of(mut file: File, name: &str, is_text: impl Fn(&[u8]) -> bool) -> Result<Self> {
+        let failed = |e: std::io::Error| Error::cannot("read", name, &e);
+        let mut limit = LineLimit::default();
+        let mut check = |file: &[u8]| {
+            let checked = if is_text(file) { limit.check(file) } else { Ok(()) };
+            checked.map_err(|at| {
+                let long = format!("byte {at}: a line of more than {LONGEST_LINE} bytes begins here");
+                Error::failed(name, format!("{long}; subtitles and chapters have none"))
+            })
+        };
         let kind = file.metadata().map_err(failed)?;
         // A file that is read from somewhere else than its beginning is read like a pipe.
         let at_start = std::io::Seek::stream_position(&mut file).is_ok_and(|at| at == 0);
         if kind.is_file() && kind.len() > 0 && at_start {
             // SAFETY: the mapping is read-only and private to this run; that nobody cuts the file short meanwhile is
             // the user's side of the bargain, as with every tool that maps files, and the output is never the input.
-            return Ok(Self::Mapped(unsafe { Mmap::map(&file) }.map_err(failed)?));
+            let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+            check(&map)?;
+            return Ok(Self::Mapped(map));
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        while (&file).take(1 << 20).read_to_end(&mut bytes).map_err(failed)? > 0 {
+            check(&bytes)?;
+        }
         Ok(Self::Read(bytes))
     }
 }

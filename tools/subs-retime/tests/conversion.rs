@@ -1,6 +1,6 @@
 //! From one text format to another: one rounding, the words and their styles, and a name for what was lost.
 
-use subs_retime::{Format, Map, convert::convert};
+use subs_retime::{Format, Map, Scanned, convert::convert};
 use timebase::{Rational, Retime};
 
 fn pal() -> Map {
@@ -141,4 +141,53 @@ fn nested_times_of_ttml_add_up() {
     let (srt, lost) = converted(ttml, Format::Ttml, Format::Srt);
     assert_eq!(srt, "1\n00:00:05,000 --> 00:00:07,500\na b c\n\n");
     assert_eq!(lost, "inline times (1)");
+}
+
+/// Each of these was quadratic in what it repeats, and would take hours.
+#[test]
+fn depth_length_and_number_cost_no_more_than_their_bytes() {
+    const N: usize = 2_000_000;
+    let many = |text: &str| text.repeat(N);
+    let cue = |words: String| format!("1\n00:00:00,480 --> 00:00:00,960\n{words}\n");
+    let event = |words: String| format!("[Events]\nDialogue: 0,0:00:00.48,0:00:00.96,D,,0,0,0,,{words}\n");
+    let nested = |root: &str, open: &str, inside: &str, close: &str| {
+        format!("<{root}>{}{inside}{}</{root}>", open.repeat(N / 4), close.repeat(N / 4))
+    };
+    let words = |text: &str, from| {
+        let srt = converted(text, from, Format::Srt).0;
+        srt.split_once("\n00:00:00,500 --> 00:00:01,000\n").unwrap().1.trim_end().to_owned()
+    };
+    assert_eq!(words(&cue(many("<") + ">"), Format::Srt), many("<") + ">");
+    assert_eq!(words(&cue(many("{\\an8}") + "x"), Format::Srt), "x");
+    assert_eq!(words(&event(many("{") + "x"), Format::Ass), many("{") + "x");
+    assert_eq!(
+        words(&event("x".to_owned() + &many("\\h") + "x"), Format::Ass),
+        format!("x{}x", many("\u{a0}"))
+    );
+    let p = "<p begin='480ms' end='960ms'>x</p>";
+    assert_eq!(words(&nested("tt", "<div begin='0s'>", p, "</div>"), Format::Ttml), "x");
+
+    let atom = "<ChapterAtom><ChapterTimeStart>00:00:00.480</ChapterTimeStart></ChapterAtom>";
+    let chapters = nested("Chapters", "<ChapterTimeStart>\n", atom, "</ChapterTimeStart>\n");
+    assert_eq!(
+        converted(&chapters, Format::ChaptersXml, Format::Ogm).0,
+        "CHAPTER01=00:00:00.500\nCHAPTER01NAME=\n"
+    );
+    // A clock for each chapter.
+    let chapter = |n: usize| format!("[CHAPTER]\nTIMEBASE=1/{}\nSTART=0\n", 1000 + n);
+    let chapters = ";FFMETADATA1\n".to_owned() + &(0..N / 4).map(chapter).collect::<String>();
+    let retimed =
+        Scanned::new(chapters.as_bytes(), Format::Ffmetadata, &pal()).retime(pal(), "chapters").unwrap();
+    assert_eq!((retimed.times, retimed.bytes == chapters.as_bytes()), (N as u64 / 4, true));
+}
+
+/// The order of cues is that of their times, however far apart the clocks are on which they count.
+#[test]
+fn a_clock_beyond_all_bounds_does_not_change_the_order() {
+    let chapters = format!(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE={}/1\nSTART=1000000\ntitle=last\n[CHAPTER]\nTIMEBASE=1/1\nSTART=24\ntitle=first\n",
+        i64::MAX
+    );
+    let error = convert(&chapters, Format::Ffmetadata, Format::Ogm, pal()).unwrap_err();
+    assert_eq!(error, "cue 2: a time that is too long");
 }

@@ -154,3 +154,31 @@ fn a_closed_pipe_ends_it_in_silence() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.signal(), output.stderr), (Some(13), Vec::new()));
 }
+
+/// What has no lines may have no end, and is not read to it.
+#[test]
+fn a_line_without_end_is_refused_where_it_begins() {
+    const LONGEST: usize = 64 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let line = [SRT.as_bytes(), &vec![b'x'; 5 * LONGEST]].concat();
+    let message = format!(
+        "<stdin>: byte {}: a line of more than {LONGEST} bytes begins here; subtitles and chapters have none",
+        SRT.len()
+    );
+    for format in ["auto", "srt", "ttml", "json"] {
+        refused(&["-f", format, "--report", report.to_str().unwrap()], &line, &message, 1);
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        assert!(report["peak_rss_bytes"].as_u64().unwrap() < 3 * LONGEST as u64, "{report}");
+    }
+    // A file is refused alike, and a line of just that length is none that is too long.
+    let path = folder.path().join("a.srt");
+    for (more, code) in [(0, 0), (1, 1)] {
+        std::fs::write(&path, &line[..SRT.len() + LONGEST + more]).unwrap();
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_subs-retime"));
+        let output = tool.stdin(std::fs::File::open(&path).unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+    }
+    // Bytes have no lines.
+    refused(&["-f", "sup"], &line, "<stdin>: byte 0: a PGS segment begins with PG, this one does not", 1);
+}

@@ -7,6 +7,8 @@ use crate::cue::{Losses, Piece, Style, push_text};
 pub(super) fn read(text: &str, name: fn(&str) -> Option<&'static str>, losses: &mut Losses) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = text;
+    // Where the next `>` stands; to look for it anew at every `<` would be quadratic where one closes many.
+    let mut closing = 0;
     while let Some(at) = rest.find(['<', '\n']) {
         push_text(&mut pieces, rest[..at].trim_end_matches('\r'));
         if rest[at..].starts_with('\n') {
@@ -14,12 +16,18 @@ pub(super) fn read(text: &str, name: fn(&str) -> Option<&'static str>, losses: &
             rest = &rest[at + 1..];
             continue;
         }
-        let Some((tag, after)) = rest[at + 1..].split_once('>') else {
-            push_text(&mut pieces, &rest[at..]);
-            return pieces;
-        };
+        let inside = text.len() - rest.len() + at + 1;
+        if closing < inside {
+            let Some(ahead) = text[inside..].find('>') else {
+                push_text(&mut pieces, &rest[at..]);
+                return pieces;
+            };
+            closing = inside + ahead;
+        }
+        let (tag, after) = (&text[inside..closing], &text[closing + 1..]);
         let (on, word) = tag.strip_prefix('/').map_or((true, tag), |word| (false, word));
-        match (Style::of(&word.to_ascii_lowercase()), name(word)) {
+        let style = if word.len() == 1 { Style::of(&word.to_ascii_lowercase()) } else { None };
+        match (style, name(word)) {
             (Some(style), _) => pieces.push(Piece::Style(style, on)),
             (None, Some(what)) if on => losses.add(what),
             (None, Some(_)) => (),

@@ -167,10 +167,13 @@ pub(super) fn read(text: &str, losses: &mut Losses) -> Vec<Cue> {
 fn pieces(text: &str, losses: &mut Losses) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = text;
+    // Whether an opened block is ever closed; to look for its end each time would be quadratic where none is.
+    let last_closing = text.rfind('}');
     while let Some(at) = rest.find(['{', '\\']) {
         push_text(&mut pieces, &rest[..at]);
         let (escape, length) = rest[at..].chars().nth(1).map_or((' ', 1), |c| (c, 1 + c.len_utf8()));
-        match (rest[at..].find('}').filter(|_| rest[at..].starts_with('{')), escape) {
+        let opens = rest[at..].starts_with('{') && last_closing > Some(text.len() - rest.len() + at);
+        match (opens.then(|| rest[at..].find('}')).flatten(), escape) {
             (Some(end), _) => {
                 for tag in rest[at + 1..at + end].split('\\').skip(1) {
                     let style = tag

@@ -58,6 +58,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Cue>, String> {
                 ("ChapterString", Some(chapter)) if chapter.text.is_empty() => chapter.text = plain(&said),
                 _ => (),
             }
+            said.clear();
         }
         event => xml::say(event, &mut said),
     });

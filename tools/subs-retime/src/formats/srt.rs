@@ -53,19 +53,28 @@ pub(super) fn read(text: &str, losses: &mut Losses) -> Vec<Cue> {
         if line.contains("X1:") {
             losses.add("positions");
         }
-        let mut text = block(&mut lines);
-        // What players took over from ASS.
-        while let Some((before, (_, after))) =
-            text.split_once("{\\").and_then(|(b, a)| Some((b, a.split_once('}')?)))
-        {
-            losses.add("override tags");
-            text = format!("{before}{after}");
-        }
-        let tag = |word: &str| word.to_ascii_lowercase().starts_with("font").then_some("fonts and colours");
+        let text = without_override_tags(&block(&mut lines), losses);
+        let tag = |word: &str| {
+            let font = word.as_bytes().get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"font"));
+            font.then_some("fonts and colours")
+        };
         let text = angle::read(&text, tag, losses);
         cues.push(Cue { start: Time::of(&start), end: end.as_ref().map(Time::of), text });
     }
     cues
+}
+
+/// Text without what players took over from ASS.
+fn without_override_tags(text: &str, losses: &mut Losses) -> String {
+    let (mut kept, mut rest) = (String::new(), text);
+    while let Some((before, (_, after))) =
+        rest.split_once("{\\").and_then(|(before, tag)| Some((before, tag.split_once('}')?)))
+    {
+        losses.add("override tags");
+        kept += before;
+        rest = after;
+    }
+    kept + rest
 }
 
 pub(super) fn write(cues: &[Cue]) -> String {

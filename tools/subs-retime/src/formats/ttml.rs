@@ -135,7 +135,7 @@ const NS: Rational = Rational::whole(1_000_000_000);
 pub(super) fn read(text: &str, losses: &mut Losses) -> Result<Vec<Cue>, String> {
     let mut cues: Vec<Cue> = Vec::new();
     let mut clocks = None;
-    // For each open element: when it begins, its styles, and whether it is a cue.
+    // For each open element: when it begins, its styles, and whether it is in a cue or one itself.
     let mut open: Vec<(i64, Vec<Style>, bool)> = Vec::new();
     let broken = xml::walk(text, |event, _| match event {
         Event::Start(element) | Event::Empty(element) => {
@@ -156,7 +156,7 @@ pub(super) fn read(text: &str, losses: &mut Losses) -> Result<Vec<Cue>, String> 
             if is_cue {
                 cues.push(Cue { start: ns(begin), end: end.map(ns), text: Vec::new() });
             }
-            let inside = is_cue || open.iter().any(|(.., is_cue)| *is_cue);
+            let inside = is_cue || open.last().is_some_and(|(.., inside)| *inside);
             let mut styles = Vec::new();
             for attribute in element.attributes().flatten().filter(|_| inside) {
                 match (attribute.key.local_name().as_ref(), &*attribute.value) {
@@ -179,7 +179,7 @@ pub(super) fn read(text: &str, losses: &mut Losses) -> Result<Vec<Cue>, String> 
                 }
             }
             if matches!(event, Event::Start(_)) {
-                open.push((begin, styles, is_cue));
+                open.push((begin, styles, inside));
             }
         }
         Event::End(_) => {
@@ -190,7 +190,7 @@ pub(super) fn read(text: &str, losses: &mut Losses) -> Result<Vec<Cue>, String> 
         event => {
             let mut said = String::new();
             xml::say(event, &mut said);
-            if let Some(cue) = cues.last_mut().filter(|_| open.iter().any(|(.., is_cue)| *is_cue)) {
+            if let Some(cue) = cues.last_mut().filter(|_| open.last().is_some_and(|(.., inside)| *inside)) {
                 // White space is one space, and none where a line begins.
                 let line_start = matches!(cue.text.last(), None | Some(Piece::Break));
                 let words = said.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,5 +1,6 @@
-//! What only the kernel knows of this process, and what follows from it.
+//! The signals that end a run.
 
+use crate::procfs;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -15,12 +16,5 @@ pub fn ending_signals() -> io::Result<Signals> {
 
 /// A bit for each signal, from the kernel; none where it does not say.
 fn ignored() -> u64 {
-    status("SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok()).unwrap_or(0)
-}
-
-/// What the kernel says of this process under that name.
-pub(crate) fn status(name: &str) -> Option<String> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(value.trim().to_owned())
+    procfs::status("SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok()).unwrap_or(0)
 }
