@@ -95,8 +95,7 @@ pub fn make(run: Run<'_>, option: &str, variables: Variables) -> Result<()> {
 pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
     let (out, variables, given) = out(operands)?;
     let (jobs, wrong) = found(&out, &given)?;
-    let mut open: Vec<Found> = jobs.into_iter().filter(|job| !job.is_finished()).collect();
-    open.retain(|job| job.record.option != "plan");
+    let open: Vec<Found> = jobs.into_iter().filter(|job| !job.is_finished()).collect();
     if open.is_empty() && wrong.is_empty() {
         println!("resume: {}: nothing was interrupted here", out.display());
         return Ok(());

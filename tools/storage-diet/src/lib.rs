@@ -26,6 +26,7 @@ pub mod makefile;
 pub mod mux;
 pub mod pipe;
 pub mod pipeline;
+pub mod plan;
 pub mod probe;
 pub mod program;
 pub mod progress;
