@@ -24,6 +24,7 @@ pub mod job;
 pub mod jobs;
 pub mod makefile;
 pub mod mux;
+pub mod ocr;
 pub mod pipe;
 pub mod pipeline;
 pub mod plan;
