@@ -1,7 +1,10 @@
 //! How a run is told to stop: by signals, by a failure in one of its threads.
 
 use cli::{Error, ending_signals};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use signal_hook::consts::SIGINT;
 use std::{
     io::{self, PipeReader, PipeWriter},
@@ -11,7 +14,7 @@ use std::{
         atomic::{AtomicU8, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How urgently to stop; only ever rises.
@@ -28,24 +31,28 @@ pub(crate) enum Stop {
     Abort,
 }
 
+/// Urgencies but [`Stop::No`].
+const LEVELS: usize = Stop::Abort as usize;
+
 /// Shared by all threads of a run.
 pub(crate) struct Control {
     stop: AtomicU8,
     why: Mutex<Option<Error>>,
-    /// Never written; its write end is closed for good when the run must stop now, which every poll notices.
-    wake: PipeReader,
-    waker: Mutex<Option<PipeWriter>>,
+    /// For each urgency a pipe that is never written; its write end is closed for good when the run must stop as urgently
+    /// as that, which every poll notices.
+    wake: [PipeReader; LEVELS],
+    wakers: Mutex<[Option<PipeWriter>; LEVELS]>,
 }
 
 impl Control {
     /// Takes over the signals that ask for an end.
     pub(crate) fn new() -> io::Result<Arc<Self>> {
-        let (wake, waker) = io::pipe()?;
+        let [a, b, c] = [io::pipe()?, io::pipe()?, io::pipe()?];
         let control = Arc::new(Self {
             stop: AtomicU8::new(Stop::No as u8),
             why: Mutex::new(None),
-            wake,
-            waker: Mutex::new(Some(waker)),
+            wake: [a.0, b.0, c.0],
+            wakers: Mutex::new([Some(a.1), Some(b.1), Some(c.1)]),
         });
         let mut signals = ending_signals()?;
         let shared = Arc::clone(&control);
@@ -79,9 +86,8 @@ impl Control {
             *first = Some(why);
         }
         self.stop.fetch_max(stop as u8, SeqCst);
-        if stop >= Stop::Now {
-            self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        }
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers[..stop as usize].iter_mut().for_each(|waker| drop(waker.take()));
     }
 
     /// A thread has failed: the run stops now.
@@ -94,20 +100,35 @@ impl Control {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until `fd` is ready for `events`. `Ok(false)`: not within `timeout`.
+    /// Waits until one of `fds` is ready for `events`. `Ok(false)`: not within `timeout`.
     ///
-    /// Errors: [`io::ErrorKind::Interrupted`] when the run must stop now.
-    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, events: PollFlags, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(fd, events), PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(e) => return Err(e.into()),
+    /// Errors: [`io::ErrorKind::Interrupted`] when the run must stop as urgently as `give_up_at`, which is not
+    /// [`Stop::No`].
+    pub(crate) fn wait<'fd>(
+        &'fd self,
+        fds: impl IntoIterator<Item = BorrowedFd<'fd>>,
+        events: PollFlags,
+        timeout: Duration,
+        give_up_at: Stop,
+    ) -> io::Result<bool> {
+        let wake = PollFd::new(self.wake[give_up_at as usize - 1].as_fd(), PollFlags::POLLIN);
+        let fds = fds.into_iter().map(|fd| PollFd::new(fd, events));
+        let mut fds: Vec<_> = std::iter::once(wake).chain(fds).collect();
+        let begun = Instant::now();
+        loop {
+            // Rounded up to whole milliseconds.
+            let left = timeout.saturating_sub(begun.elapsed()).saturating_add(Duration::from_micros(999));
+            let ready = match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+                Err(Errno::EINTR) => continue,
+                other => other?,
+            };
+            let is_ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
+            if is_ready(&fds[0]) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if ready > 0 || begun.elapsed() >= timeout {
+                return Ok(ready > 0);
+            }
         }
-        let happened = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
-        if happened(&fds[1]) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        Ok(happened(&fds[0]))
     }
 }

@@ -41,12 +41,17 @@ pub(crate) fn join(
     let words = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "concat", "-safe", "0", "-i"]
         .map(str::to_owned)
         .into_iter();
-    let argv: Vec<_> = words
+    let argv = words
         .chain([list.to_string_lossy().into_owned()])
         .chain(["-map", "0:v:0", "-c", "copy"].map(str::to_owned))
         .chain([output.to_string_lossy().into_owned()])
         .collect();
-    Running::start(&argv, Stdio::null(), None, grant).map_err(failed)?.wait(control, Stop::Now, output, stall)
+    Running::start(&[argv], Stdio::null(), None, grant).map_err(failed)?.wait(
+        control,
+        Stop::Now,
+        output,
+        stall,
+    )
 }
 
 impl Job<'_> {

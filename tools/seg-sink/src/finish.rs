@@ -190,16 +190,16 @@ impl<'j> Job<'j> {
     ) -> std::result::Result<(), Failure> {
         let cannot = |e: io::Error| Failure::Command(format!("cannot be run: {}", cli::reason(&e)));
         let part = self.folder.part(Stage::Final, first);
-        let argv = self.settings.final_.fill(&self.fields(Some(mezz), &part, index, end - first));
+        let commands = self.commands.final_.fill(&self.fields(Some(mezz), &part, index, end - first));
         let log = Some(self.folder.log(Stage::Final, first));
         let stall = self.args.stall_timeout;
-        if self.settings.final_.reads_file() {
-            let running = Running::start(&argv, Stdio::null(), log, Some(grant)).map_err(cannot)?;
+        if self.commands.final_.reads_file() {
+            let running = Running::start(&commands, Stdio::null(), log, Some(grant)).map_err(cannot)?;
             return running.wait(&self.control, Stop::Now, &part, stall);
         }
         // The command wants frames: ffmpeg reads the mezzanine for it.
-        let (source, frames) = Running::start_source(&self.decode(mezz)).map_err(cannot)?;
-        let running = Running::start(&argv, frames, log, Some(grant)).map_err(cannot)?;
+        let (source, frames) = Running::start_source(self.decode(mezz)).map_err(cannot)?;
+        let running = Running::start(&commands, frames.into(), log, Some(grant)).map_err(cannot)?;
         let done = running.wait(&self.control, Stop::Now, &part, stall);
         match source.wait(&self.control, Stop::Now, &part, stall) {
             Err(Failure::Command(why)) if done.is_ok() => {

@@ -1,6 +1,5 @@
 //! A command and all that it has started: a process group.
 
-use crate::warden;
 use nix::{
     libc,
     sys::{
@@ -26,12 +25,6 @@ impl Group {
     /// Ends all of them.
     pub(crate) fn kill(self) {
         let _ = killpg(self.0, Signal::SIGKILL);
-    }
-
-    /// Ends what the leader, which is gone and waited for, has left behind.
-    pub(crate) fn end(self) {
-        self.kill();
-        warden::forget(self.0);
     }
 
     /// Raises the size that the files they write may have. One that is born meanwhile has it from its parent.

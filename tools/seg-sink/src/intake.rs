@@ -1,9 +1,10 @@
 //! Frames in: from standard input to the commands, and what those wrote to proof.
 
 use crate::{
-    child::{Failure, Feed, Refusal, Running},
+    child::{Failure, Running},
     control::{Control, Stop},
     disk::whole_blocks,
+    feed::{Feed, Refusal},
     job::{Job, locked},
     journal::{Record, Stage},
     state::AROUND,
@@ -42,8 +43,9 @@ impl Read for Source {
             io::ErrorKind::Interrupted => io::Error::other("stopped"),
             _ => e,
         };
-        let minute = Duration::from_secs(60);
-        while !self.control.wait(self.file.as_fd(), PollFlags::POLLIN, minute).map_err(stopped)? {}
+        self.control
+            .wait([self.file.as_fd()], PollFlags::POLLIN, Duration::MAX, Stop::Now)
+            .map_err(stopped)?;
         self.file.read(buffer)
     }
 }
@@ -218,10 +220,9 @@ impl<'j> Job<'j> {
         };
         let planned = self.args.input.expect_frames.map_or(end, |n| n.clamp(first + 1, end)) - first;
         let stage = self.fed_stage();
-        let template = self.settings.mezz.as_ref().unwrap_or(&self.settings.final_);
         let part = self.folder.part(stage, first);
-        let argv = template.fill(&self.fields(None, &part, index, planned));
-        let cannot = |e: io::Error| Error::failed(&argv[0], cli::reason(&e));
+        let commands = self.commands.fed().fill(&self.fields(None, &part, index, planned));
+        let cannot = |e: io::Error| Error::failed(format!("segment {index}"), cli::reason(&e));
 
         let bound = self.bound(1, &part);
         let claim = || self.disk.claim(&part, bound, self.likely_bytes(planned), self.reserve(bound));
@@ -234,7 +235,7 @@ impl<'j> Job<'j> {
             json!({ "index": index, "first_frame": first, "frames": planned, "bytes": 0, "stage": stage.name() }),
         )?;
         let mut running =
-            Running::start(&argv, Stdio::piped(), Some(self.folder.log(stage, first)), Some(grant))
+            Running::start(&commands, Stdio::piped(), Some(self.folder.log(stage, first)), Some(grant))
                 .map_err(cannot)?;
         let mut feed = running.take_feed().map_err(cannot)?;
         let mut frames = 0;

@@ -11,7 +11,7 @@ use crate::{
     intake::Reader,
     journal::{Chunk, Journal, Record, Stage},
     proof::{self, Verify},
-    settings::{Geometry, Settings},
+    settings::{Commands, Geometry, Settings},
     state::State,
     template::Fields,
 };
@@ -39,6 +39,7 @@ pub(crate) struct Job<'a> {
     pub(crate) output: PathBuf,
     pub(crate) folder: Folder,
     pub(crate) settings: Settings,
+    pub(crate) commands: Commands,
     pub(crate) geometry: Geometry,
     /// What each command that takes frames reads first.
     pub(crate) preamble: Vec<u8>,

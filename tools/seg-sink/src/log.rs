@@ -1,4 +1,4 @@
-//! What a command says: kept in a file up to a bound, its tail for the message.
+//! What the processes of a command say: kept in one file up to a bound, the tail of each for the message.
 
 use crate::disk::LOG_BYTES;
 use std::{
@@ -15,29 +15,46 @@ const TAIL_BYTES: usize = 400;
 /// A process that has left its group may hold the pipe open for ever.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The words of a running command.
+/// The file of a command, which its processes share.
 pub(crate) struct Log {
+    path: Option<PathBuf>,
+    file: Option<File>,
+    written: usize,
+}
+
+impl Log {
+    /// Nothing is kept without a `path`.
+    pub(crate) fn new(path: Option<PathBuf>) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { path, file: None, written: 0 }))
+    }
+
+    fn keep(&mut self, said: &[u8]) {
+        // A log that cannot be written is no reason to fail; a command that says nothing has none.
+        if self.written == 0 {
+            self.file = self.path.as_ref().and_then(|path| File::create(path).ok());
+        }
+        let room = (LOG_BYTES as usize).saturating_sub(self.written).min(said.len());
+        let _ = self.file.as_mut().map(|file| file.write_all(&said[..room]));
+        self.written += room;
+    }
+}
+
+/// The words of a running process.
+pub(crate) struct Words {
     tail: Arc<Mutex<Vec<u8>>>,
     ended: mpsc::Receiver<()>,
 }
 
-impl Log {
-    /// Begins to listen; what is said goes to the file `path` too, if there is to be one.
-    pub(crate) fn listen(mut said: PipeReader, path: Option<PathBuf>) -> Self {
+impl Words {
+    /// Begins to listen; what is said goes to `log` too.
+    pub(crate) fn listen(mut said: PipeReader, log: Arc<Mutex<Log>>) -> Self {
         let tail = Arc::new(Mutex::new(Vec::new()));
         let (over, ended) = mpsc::channel();
         let shared = Arc::clone(&tail);
         thread::spawn(move || {
-            let (mut file, mut written) = (None, 0);
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = said.read(&mut buffer) {
-                // A log that cannot be written is no reason to fail; a command that says nothing has none.
-                if written == 0 {
-                    file = path.as_ref().and_then(|path| File::create(path).ok());
-                }
-                let room = (LOG_BYTES as usize).saturating_sub(written).min(n);
-                let _ = file.as_mut().map(|file| file.write_all(&buffer[..room]));
-                written += room;
+                log.lock().unwrap_or_else(PoisonError::into_inner).keep(&buffer[..n]);
                 let mut tail = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 tail.extend_from_slice(&buffer[..n]);
                 let old = tail.len().saturating_sub(TAIL_BYTES);
@@ -48,7 +65,7 @@ impl Log {
         Self { tail, ended }
     }
 
-    /// What was said at last, as `: words`, once the command has ended.
+    /// What was said at last, as `: words`, once the process has ended.
     pub(crate) fn tail(&self) -> String {
         let _ = self.ended.recv_timeout(PATIENCE);
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ use crate::{
     proof,
     settings::{Commands, Settings},
     state::State,
+    template::Template,
     warden,
 };
 use cli::{Error, Result, Session};
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     let started = SystemTime::now();
     let final_ = args.final_.clone().ok_or_else(|| Error::usage("--final", "says how a segment is made"))?;
     let output = args.output.clone().ok_or_else(|| Error::usage("--output", "says where the film goes"))?;
-    let commands = (args.mezz.clone(), final_);
+    let commands = Commands { mezz: args.mezz.clone(), final_ };
     check_commands(&commands)?;
     proof::find_tools()?;
     if !args.resume && Folder::is_used(dir) {
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     // Other settings are refused before anything is mended.
     if let Some(known) = &state.settings {
         let frames = segment_frames(args, known.rate.parse().ok())?;
-        same(known, &known.clone().with(frames, commands.clone()), dir)?;
+        same(known, &known.clone().with(frames, &commands), dir)?;
     }
     mend(&mut state, &folder, args, session)?;
     if state.film.is_none() && output.exists() {
@@ -76,7 +77,7 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     let (reader, settings) = match state.settings.clone().filter(|_| is_all_here) {
         Some(known) => (None, known),
         None => {
-            let (reader, settings) = open_input(args, &control, session, commands)?;
+            let (reader, settings) = open_input(args, &control, session, &commands)?;
             if let Some(known) = &state.settings {
                 same(known, &settings, dir)?;
             }
@@ -116,6 +117,7 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         folder,
         geometry,
         settings,
+        commands,
         control,
         disk: &disk,
         events: &events,
@@ -149,7 +151,7 @@ fn mend(state: &mut State, folder: &Folder, args: &SegSink, session: &Session) -
     Ok(())
 }
 
-fn check_commands((mezz, final_): &Commands) -> Result<()> {
+fn check_commands(Commands { mezz, final_ }: &Commands) -> Result<()> {
     match mezz {
         Some(mezz) if mezz.reads_file() => {
             return Err(Error::usage("--mezz", "frames come on its standard input; it has no {in}"));
@@ -159,8 +161,8 @@ fn check_commands((mezz, final_): &Commands) -> Result<()> {
         }
         _ => {}
     }
-    for command in mezz.iter().chain([final_]) {
-        child::find(command.program()).map_err(|e| Error::failed(command.program(), e))?;
+    for program in mezz.iter().chain([final_]).flat_map(Template::programs) {
+        child::find(program).map_err(|e| Error::failed(program, e))?;
     }
     Ok(())
 }
@@ -192,7 +194,7 @@ fn open_input(
     args: &SegSink,
     control: &Arc<Control>,
     session: &Session,
-    commands: Commands,
+    commands: &Commands,
 ) -> Result<(Reader, Settings)> {
     for (flag, rate) in [("--rate", &args.input.rate), ("--film-rate", &args.film_rate)] {
         if let Some(note) = rate.as_ref().and_then(|r| r.note.as_ref()) {

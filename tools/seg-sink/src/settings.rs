@@ -4,6 +4,7 @@ use crate::template::Template;
 use cli::Size;
 use rawstream::{Container, PixFmt, VideoFormat};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, to_value};
 use sha2::{Digest, Sha256};
 use timebase::Rational;
 
@@ -24,15 +25,32 @@ pub(crate) struct Settings {
     pub(crate) rate: String,
     /// Frames of a full segment.
     pub(crate) segment_frames: u64,
+    /// `--mezz`: its words, which are compared and never run.
+    pub(crate) mezz: Value,
+    /// `--final`, likewise.
+    #[serde(rename = "final")]
+    pub(crate) final_: Value,
+}
+
+/// What is run for each segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Commands {
     /// `--mezz`.
     pub(crate) mezz: Option<Template>,
     /// `--final`.
-    #[serde(rename = "final")]
     pub(crate) final_: Template,
 }
 
-/// `--mezz` and `--final`.
-pub(crate) type Commands = (Option<Template>, Template);
+impl Commands {
+    /// The command that the frames of standard input go to.
+    pub(crate) fn fed(&self) -> &Template {
+        self.mezz.as_ref().unwrap_or(&self.final_)
+    }
+
+    fn words(&self) -> (Value, Value) {
+        (to_value(&self.mezz).unwrap_or_default(), to_value(&self.final_).unwrap_or_default())
+    }
+}
 
 /// The geometry that the commands' places are filled with.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +66,11 @@ impl Settings {
         (container, format): (Container, &VideoFormat),
         rate: Rational,
         segment_frames: u64,
-        (mezz, final_): Commands,
+        commands: &Commands,
     ) -> std::io::Result<Self> {
         let mut header = Vec::new();
         rawstream::FrameWriter::new(&mut header, container, format)?;
+        let (mezz, final_) = commands.words();
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").into(),
             format: container.to_string(),
@@ -66,7 +85,8 @@ impl Settings {
     }
 
     /// The same with what a later run says before it has read anything.
-    pub(crate) fn with(self, segment_frames: u64, (mezz, final_): Commands) -> Self {
+    pub(crate) fn with(self, segment_frames: u64, commands: &Commands) -> Self {
+        let (mezz, final_) = commands.words();
         Self { version: env!("CARGO_PKG_VERSION").into(), segment_frames, mezz, final_, ..self }
     }
 
@@ -84,8 +104,8 @@ impl Settings {
         })
     }
 
-    fn json(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
+    fn json(&self) -> Value {
+        to_value(self).unwrap_or_default()
     }
 
     /// SHA-256 over all of them.
@@ -106,8 +126,8 @@ impl Settings {
     /// Those of a job for tests.
     pub(crate) fn example(segment_frames: u64) -> Self {
         let format = VideoFormat::new(16, 16, PixFmt::ALL[0]);
-        let commands = (None, "encode {out}".parse().unwrap());
-        Self::new((Container::Raw, &format), Rational::whole(24), segment_frames, commands).unwrap()
+        let commands = Commands { mezz: None, final_: "encode {out}".parse().unwrap() };
+        Self::new((Container::Raw, &format), Rational::whole(24), segment_frames, &commands).unwrap()
     }
 }
 

@@ -1,16 +1,15 @@
-//! Commands as the user gives them: argument vectors with places to fill in, never a shell's.
+//! Commands as the user gives them: argument vectors with places to fill in, joined to a pipe by `|`, never a shell's.
 
 use cli::Size;
 use rawstream::PixFmt;
-use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, str::FromStr};
+use serde::{Serialize, Serializer};
+use std::{path::Path, str::FromStr};
 use timebase::Rational;
 
-/// A command: words, some with places such as `{out}` in them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A command: the words of a program, or of several that are joined by pipes; some with places such as `{out}` in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    words: Vec<String>,
+    programs: Vec<Vec<String>>,
 }
 
 /// What the places are filled with.
@@ -35,18 +34,22 @@ pub(crate) struct Fields<'a> {
 const PLACES: [&str; 7] = ["{in}", "{out}", "{index}", "{frames}", "{size}", "{pix_fmt}", "{rate}"];
 
 impl Template {
-    /// The program's name.
-    pub(crate) fn program(&self) -> &str {
-        &self.words[0]
+    /// The programs' names.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &str> {
+        self.programs.iter().map(|words| words[0].as_str())
+    }
+
+    fn words(&self) -> impl Iterator<Item = &String> {
+        self.programs.iter().flatten()
     }
 
     /// True when it takes a mezzanine's name; otherwise frames come on its standard input.
     pub(crate) fn reads_file(&self) -> bool {
-        self.words.iter().any(|w| w.contains("{in}"))
+        self.words().any(|w| w.contains("{in}"))
     }
 
-    /// The argument vector.
-    pub(crate) fn fill(&self, fields: &Fields<'_>) -> Vec<String> {
+    /// The argument vector of each program.
+    pub(crate) fn fill(&self, fields: &Fields<'_>) -> Vec<Vec<String>> {
         let path = |p: &Path| p.to_string_lossy().into_owned();
         let values = [
             fields.input.map_or(String::new(), path),
@@ -57,8 +60,35 @@ impl Template {
             fields.pix_fmt.to_string(),
             fields.rate.to_string(),
         ];
-        self.words.iter().map(|word| replace(word, &values)).collect()
+        let filled = |words: &Vec<String>| words.iter().map(|word| replace(word, &values)).collect();
+        self.programs.iter().map(filled).collect()
     }
+}
+
+/// The words between the `|` that stand alone and unquoted.
+fn split(text: &str) -> Result<Vec<Vec<String>>, shell_words::ParseError> {
+    let (mut programs, mut rest) = (Vec::new(), text);
+    let mut from = 0;
+    while let Some(at) = rest[from..].find('|').map(|at| from + at) {
+        from = at + 1;
+        let stands_alone =
+            !rest[..at].ends_with(|c| !is_blank(c)) && !rest[from..].starts_with(|c| !is_blank(c));
+        // Inside quotes what comes before it is no whole number of words; after a backslash or `#` it is not their last.
+        if stands_alone
+            && let Ok(mut words) = shell_words::split(&rest[..from])
+            && words.pop().as_deref() == Some("|")
+        {
+            programs.push(words);
+            (rest, from) = (&rest[from..], 0);
+        }
+    }
+    programs.push(shell_words::split(rest)?);
+    Ok(programs)
+}
+
+/// What separates words.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n')
 }
 
 /// One pass from left to right: what was filled in is not looked at again.
@@ -97,23 +127,30 @@ impl FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let words = shell_words::split(text).map_err(|e| e.to_string())?;
-        if words.is_empty() {
-            return Err("a command has at least one word".into());
+        let template = Self { programs: split(text).map_err(|e| e.to_string())? };
+        if template.programs.iter().any(Vec::is_empty) {
+            return Err(match template.programs.len() {
+                1 => "a command has at least one word".into(),
+                _ => "a command is missing before or after |".into(),
+            });
         }
-        if let Some(place) = words.iter().find_map(|w| unknown_place(w)) {
+        if let Some(place) = template.words().find_map(|w| unknown_place(w)) {
             return Err(format!("unknown place {place}; there are {}", PLACES.join(" ")));
         }
-        if !words.iter().any(|w| w.contains("{out}")) {
+        if !template.words().any(|w| w.contains("{out}")) {
             return Err("a command must name {out}, the file it writes".into());
         }
-        Ok(Self { words })
+        Ok(template)
     }
 }
 
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shell_words::join(&self.words))
+/// A list of words, where there is one program; else a list of such lists.
+impl Serialize for Template {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.programs[..] {
+            [words] => words.serialize(serializer),
+            programs => programs.serialize(serializer),
+        }
     }
 }
 
@@ -147,7 +184,7 @@ mod tests {
             "-o",
             "o.mkv",
         ];
-        assert_eq!(t.fill(&fields), want);
+        assert_eq!(t.fill(&fields), [want]);
         assert!(t.reads_file());
     }
 
@@ -161,5 +198,41 @@ mod tests {
             "unknown place {output}; there are {in} {out} {index} {frames} {size} {pix_fmt} {rate}"
         );
         assert_eq!(refuse("enc '{out}"), "missing closing quote");
+        for text in ["|", "enc {out} |", "| enc {out}", "dec | | enc {out}", "dec |\t| enc {out}"] {
+            assert_eq!(refuse(text), "a command is missing before or after |", "{text}");
+        }
+        assert_eq!(refuse("dec | enc"), "a command must name {out}, the file it writes");
+    }
+
+    /// Only a `|` that a shell would take for a pipe, with blanks around it, joins programs.
+    #[test]
+    fn quotes_decide_what_joins() {
+        let split = |text: &str| super::split(text).unwrap();
+        assert_eq!(split("a b | c\t|\nd"), [vec!["a", "b"], vec!["c"], vec!["d"]]);
+        for (text, word) in [
+            ("a '|'", "|"),
+            (r#"a "|""#, "|"),
+            (r"a \|", "|"),
+            ("a ''|", "|"),
+            ("a 'b | c'", "b | c"),
+            (r#"a "b \" | c""#, "b \" | c"),
+            (r"a b\ | ", "b |"),
+            ("a b|c", "b|c"),
+            ("a ||", "||"),
+            ("a b # | c", "b"),
+        ] {
+            assert_eq!(split(text), [["a", word]], "{text}");
+        }
+        assert_eq!(split("a 'b | c' | d '|' | e"), [vec!["a", "b | c"], vec!["d", "|"], vec!["e"]]);
+        assert!(super::split("a | b 'c").is_err());
+    }
+
+    /// Jobs that were begun with one program go on; a quoted `|` is never the same command as a pipe.
+    #[test]
+    fn what_the_journal_keeps() {
+        let json = |text: &str| serde_json::to_string(&text.parse::<Template>().unwrap()).unwrap();
+        assert_eq!(json("enc {out}"), r#"["enc","{out}"]"#);
+        assert_eq!(json("dec | enc {out}"), r#"[["dec"],["enc","{out}"]]"#);
+        assert_eq!(json("dec '|' enc {out}"), r#"["dec","|","enc","{out}"]"#);
     }
 }
