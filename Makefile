@@ -4,16 +4,16 @@
 # What is written with `=` is read by storage-diet (tools/storage-diet): variables, stages and options. It puts the values into
 # the words of a stage, runs the pipes, and keeps, counts and proves what they make. What is written with `:=` is make's own.
 
-SHELL         := bash
 .SHELLFLAGS   := -o pipefail -euc
 .ONESHELL:
-$(if $(V),,.SILENT:)
+.SILENT:
 .DEFAULT_GOAL := help
 
 # What is typed is data, whatever is in it: never expanded here, handed on as it is, checked by storage-diet.
 typed         := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 $(foreach name,$(typed),$(eval override $(name) := $$(value $(name))))
-export STORAGE_DIET_TYPED := $(filter-out BIN PREFIX DESTDIR V -%,$(typed))
+override SHELL := bash
+export STORAGE_DIET_TYPED := $(filter-out BIN PREFIX DESTDIR -%,$(typed))
 export $(filter-out BIN -%,$(typed))
 
 HERE          := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))

@@ -1,11 +1,13 @@
 //! The command line: a subcommand and variables, as make hands them on.
 
 use crate::{
+    check,
     folder::Folder,
     job::{self, Order, Run},
     jobs,
     makefile::Makefile,
     mux::{self, Audio, Mux},
+    ocr,
     stop::Stop,
     variables::{Variables, typed},
     verify,
@@ -13,6 +15,7 @@ use crate::{
 use clap::{Parser, Subcommand};
 use cli::{Error, Result, RunArgs, Session, Tool};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// A PAL DVD film to 1440p at 24 frames a second on a small disk: options, jobs, sound and subtitles, proof, plan
 #[derive(Parser, Clone, Debug)]
@@ -44,6 +47,11 @@ enum What {
     /// Prove the films in OUT
     Verify {
         /// OUT=dir
+        variables: Vec<String>,
+    },
+    /// Read the bitmap subtitles of SRC as text, into OUT
+    Subs {
+        /// SRC=film.mkv OUT=dir LANG=eng
         variables: Vec<String>,
     },
     /// Print an option's pipes as a shell runs them
@@ -108,6 +116,12 @@ impl Tool for StorageDiet {
             What::Join { variables } => jobs::join(run, &variables),
             What::Status { variables } => jobs::status(run, &variables),
             What::Verify { variables } => jobs::verify(run, &variables),
+            What::Subs { variables } => {
+                let variables = Variables::new(&typed(&variables)?)?;
+                let scratch = scratch(&stop, &std::env::temp_dir())?;
+                let (src, out) = (check::film(&variables)?, Path::new(variables.get("OUT")));
+                ocr::ocr_within(session, scratch.path(), src, out, variables.get("LANG"))
+            }
             What::Option(words) => {
                 let (option, variables) = option(&words)?;
                 jobs::make(run, option, variables)
@@ -126,7 +140,10 @@ impl Tool for StorageDiet {
             What::Keep { file } => Folder::enter(Path::new("."))?.finish(&file),
             What::Finish => jobs::finish(run),
             What::Mux { audio, start, src, video, out } => {
-                mux_film(session, Mux { src, video, out, audio, start, work: PathBuf::new() })
+                mux::check(&src, audio)?;
+                let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let scratch = scratch(&stop, folder)?;
+                mux::mux(session, &Mux { src, video, out, audio, start, work: scratch.path().into() })
             }
             What::VerifyFilm { start, films } => {
                 let (film, source) = (&films[films.len() - 1], films.first().filter(|_| films.len() == 2));
@@ -146,10 +163,10 @@ fn option(words: &[String]) -> Result<(&str, Variables)> {
     Ok((option, Variables::new(&typed(operands)?)?))
 }
 
-fn mux_film(session: &Session, mux: Mux) -> Result<()> {
-    let folder = mux.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(".".as_ref()).to_owned();
-    let work = tempfile::Builder::new().prefix("mux.").tempdir_in(&folder);
-    let work = work.map_err(|e| Error::failed(folder.display(), cli::reason(&e)))?;
-    mux::check(&mux.src, mux.audio)?;
-    mux::mux(session, &Mux { work: work.path().into(), ..mux })
+/// A folder for unfinished work that goes with this process, also where a signal ends it.
+fn scratch(stop: &Stop, within: &Path) -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix(".storage-diet.").tempdir_in(within);
+    let folder = folder.map_err(|e| Error::cannot("make a folder", within.display(), &e))?;
+    stop.remember(folder.path().into(), "stopped".into());
+    Ok(folder)
 }

@@ -18,10 +18,17 @@ use std::{
     path::Path,
 };
 
+/// Where the film is.
+pub fn film(variables: &Variables) -> Result<&Path> {
+    variables
+        .given("SRC")
+        .map(Path::new)
+        .ok_or_else(|| Error::usage("SRC", "say which film, as SRC=film.mkv"))
+}
+
 /// The film: a file, by its bytes.
 pub fn source(variables: &Variables) -> Result<Source> {
-    let src = variables.given("SRC").ok_or_else(|| Error::usage("SRC", "say which film, as SRC=film.mkv"))?;
-    Source::read(Path::new(src))
+    Source::read(film(variables)?)
 }
 
 /// The network's weights.
@@ -100,7 +107,7 @@ fn network(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<
 fn alone(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<(Vec<String>, bool)> {
     let wrong = |why: String| Error::failed("Makefile", why);
     let mut values = Values::default();
-    job::settings(makefile, variables, &mut values);
+    job::settings(variables, &mut values);
     let choose = |name: &str| values.word(name).map(str::to_owned);
     let text = makefile.text(&stage.name, &choose).map_err(&wrong)?;
     let raw = text.contains("{raw}");
@@ -175,7 +182,7 @@ fn preparation(
 ) -> Result<[Words; 2]> {
     let count = frames.unwrap_or(0);
     let mut values = Values::default();
-    job::settings(makefile, variables, &mut values);
+    job::settings(variables, &mut values);
     values.set("crop", crop);
     Span { start: 0, end: count, next: 0, first: 0, seen: count, read: count, film: count }.tell(&mut values);
     values.set_or_not("limit", frames);

@@ -214,7 +214,7 @@ impl Order {
 
     /// What a pass comes to. Where all frames are in segments there is nothing left but to join them.
     fn programs(&self, makefile: &Makefile, pass: &Pass, span: Span) -> Result<Vec<Program>> {
-        let values = values(makefile, &self.variables, &self.record, span);
+        let values = values(&self.variables, &self.record, span);
         let out = if pass.is_segmented() { VIDEO.into() } else { Folder::unfinished(pass.leaves()) };
         let mut programs = pipeline::programs(makefile, pass, &values, &out)
             .map_err(|why| Error::failed("Makefile", why))?;
@@ -467,7 +467,10 @@ impl Record {
             now.iter().filter(|(name, value)| *name != "SRC" && self.settings.get(*name) != Some(*value));
         let others: Vec<String> = others
             .map(|(name, value)| {
-                format!("{name} was {}, is {value}", self.settings.get(name).map_or("", String::as_str))
+                let shown =
+                    |value: &str| if value.is_empty() { "not set".to_owned() } else { value.to_owned() };
+                let then = shown(self.settings.get(name).map_or("", String::as_str));
+                format!("{name} was {then}, is {}", shown(value))
             })
             .collect();
         if others.is_empty() {
@@ -481,9 +484,9 @@ impl Record {
 }
 
 /// What the stages are told.
-pub fn values(makefile: &Makefile, variables: &Variables, record: &Record, span: Span) -> Values {
+pub fn values(variables: &Variables, record: &Record, span: Span) -> Values {
     let mut values = Values::default();
-    settings(makefile, variables, &mut values);
+    settings(variables, &mut values);
     values.set("crop", record.crop.as_deref().unwrap_or(variables.get("CROP")));
     values.set("prepared", &record.prepared);
     values.set("enlarged", enlarged(&record.prepared));
@@ -492,14 +495,7 @@ pub fn values(makefile: &Makefile, variables: &Variables, record: &Record, span:
 }
 
 /// Those that are typed.
-pub fn settings(makefile: &Makefile, variables: &Variables, values: &mut Values) {
-    let encoder = variables.get("ENCODER");
-    let own = |name: &str, head: &str| {
-        let text = makefile.text(&format!("{head}-{encoder}"), &|_| None);
-        variables.given(name).map_or_else(|| text.unwrap_or_default(), str::to_owned)
-    };
-    values.set("preset", own("PRESET", "preset"));
-    values.set("crf", own("CRF", "crf"));
+pub fn settings(variables: &Variables, values: &mut Values) {
     for (name, variable) in [
         ("src", "SRC"),
         ("scale", "SCALE"),
@@ -508,6 +504,8 @@ pub fn settings(makefile: &Makefile, variables: &Variables, values: &mut Values)
         ("overlap", "OVERLAP"),
         ("height", "HEIGHT"),
         ("encoder", "ENCODER"),
+        ("preset", "PRESET"),
+        ("crf", "CRF"),
         ("tune", "TUNE"),
         ("mezz", "MEZZ"),
         ("qp", "QP"),

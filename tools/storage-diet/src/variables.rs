@@ -102,6 +102,14 @@ impl Variables {
         for (name, value) in &mut values {
             *value = checked(name, value)?;
         }
+        // What is left to the encoder, the Makefile says by the encoder's name.
+        let encoder = values.get("ENCODER").cloned().unwrap_or_default();
+        for (name, head) in [("PRESET", "preset"), ("CRF", "crf")] {
+            if values.get(name).is_none_or(String::is_empty) {
+                let own = Makefile::own().text(&format!("{head}-{encoder}"), &|_| None);
+                values.insert(name.into(), own.unwrap_or_default());
+            }
+        }
         Ok(Self(values))
     }
 
