@@ -16,7 +16,9 @@ override SHELL := bash
 export STORAGE_DIET_TYPED := $(filter-out BIN PREFIX DESTDIR -%,$(typed))
 export $(filter-out BIN -%,$(typed))
 
-HERE          := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+# Whatever is in the path of this folder: make's own functions would take a blank in it for an end.
+quoted         = '$(subst ','\'',$1)'
+HERE          := $(shell cd "$$(dirname $(call quoted,$(subst ^ ,,^$(MAKEFILE_LIST))))" && pwd)
 BIN           := $(HERE)/target/release
 
 # What to make of what.
@@ -115,9 +117,9 @@ tight: option3 ## where the disk is small: option3
 direct: option4 ## where the disk matters more than the clock: option4
 
 # What storage-diet is asked to do: its subcommand is the target. Under -n it prints an option's pipes as a shell runs them.
-films    := $(shell sed -n 's/^\([a-z0-9-]*\): pipeline =.*/\1/p' '$(HERE)/Makefile')
+films    := $(shell sed -n 's/^\([a-z0-9-]*\): pipeline =.*/\1/p' $(call quoted,$(HERE)/Makefile))
 dry      := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
-diet     := exec '$(BIN)/storage-diet'
+diet     := exec $(call quoted,$(BIN)/storage-diet)
 
 $(films): tools
 ifeq ($(dry),)
@@ -149,9 +151,9 @@ subs: tools ## bitmap subtitles to text, for a person to look over: SRC=film.mkv
 
 ##@ The tools, in their repository
 
-build: ## compile the five tools
-	cargo build --release --workspace --bins --manifest-path $(HERE)/Cargo.toml
-tools: $(if $(filter $(HERE)/target/release,$(BIN)),build)
+build: ## compile the tools
+	cargo build --release --workspace --bins --manifest-path $(call quoted,$(HERE)/Cargo.toml)
+tools: $(if $(subst $(HERE)/target/release,,$(BIN)),,build)
 demo: ## set up, build, and make two small films
 	scripts/setup
 	$(MAKE) --no-print-directory build
@@ -186,6 +188,6 @@ deb: build ## a Debian package, in target/
 	scripts/deb
 
 help: ## this list
-	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' '$(HERE)/Makefile'
+	awk -F':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(call quoted,$(HERE)/Makefile)
 
-.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' '$(HERE)/Makefile')
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' $(call quoted,$(HERE)/Makefile))

@@ -6,7 +6,7 @@
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use pipelines::{Ended, Run, bin, clip, ffprobe, make, nearest, root, shared, shell, tool};
+use pipelines::{Ended, Run, bin, clip, ffprobe, make, nearest, root, shared, shell};
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 
@@ -154,7 +154,7 @@ fn ends_with_a_film(name: &str, more: &[(&str, &str)]) {
     for (was, is) in was.into_iter().zip(is) {
         assert!((is - was * 25.0 / 24.0).abs() < 0.020, "the beep at {was} s is at {is} s");
     }
-    assert_eq!(files(&out.join(name)), ["film.mkv", "report.json", "reports", "settings", "source.json"]);
+    assert_eq!(files(&out.join(name)), ["film.mkv", "job.json", "report.json", "reports"]);
     let report: Value =
         serde_json::from_slice(&std::fs::read(out.join(name).join("report.json")).unwrap()).unwrap();
     assert_eq!((&report["status"], &report["frames"]), (&"ok".into(), &FRAMES.into()));
@@ -228,7 +228,7 @@ fn a_killed_run_is_resumed_to_the_same_film() {
     assert_eq!(make_and_all.wait().code, 128 + Signal::SIGKILL as i32);
     assert!(!killed.join("option5/film.mkv").exists(), "it was finished before it could be killed");
 
-    make("resume", &[("OUT", killed.to_str().unwrap())]).run().ok();
+    make("resume", &[("OUT", killed.to_str().unwrap()), ("ENGINE", nearest())]).run().ok();
     let film = |out: &Path| out.join("option5/film.mkv");
     assert_eq!(clip::decoded(&film(&killed)), clip::decoded(&film(&whole)));
     is_right(&film(&killed), source, FRAMES);
@@ -260,45 +260,25 @@ fn names_are_taken_as_they_are() {
         called("option4", &names.into_iter().chain(told).collect::<Vec<_>>(), path)
     };
     part("PART=2/2", &usual).ok();
-    assert_eq!(part("PART=1/2", &path_where(folder.path(), "ffmpeg", "*libx265*")).code, 2);
+    assert_eq!(part("PART=1/2", &path_where(folder.path(), "ffmpeg", "*libx265*segments*")).code, 2);
 
-    // No option's job, and one that fails before that.
-    for (job, settings) in [("plan", "SRC=none"), ("option0", "SRC=/no/film.mkv")] {
-        std::fs::create_dir(here.join(out).join(job)).unwrap();
-        std::fs::write(here.join(out).join(job).join("settings"), settings).unwrap();
+    // No job, and one that fails before that.
+    let job = |name: &str| here.join(out).join(name);
+    for name in ["plan", "option0"] {
+        std::fs::create_dir(job(name)).unwrap();
     }
-    let resumed = called("resume", &[], &usual);
+    let record = std::fs::read_to_string(job("option4.1of2").join("job.json")).unwrap();
+    let record = record.replace("\"option4\"", "\"option0\"").replace("\"1/2\"", "\"\"");
+    let gone = record.replace("it's a $film.mkv", "gone.mkv");
+    std::fs::write(job("option0").join("job.json"), gone).unwrap();
+    let resumed = called("resume", &["ENGINE=./engine's"], &usual);
     let said: Vec<_> = resumed.stderr.lines().filter(|line| !line.starts_with("make")).collect();
-    assert_eq!((resumed.code, &said[..]), (2, &["option0: /no/film.mkv: no such file"][..]));
+    let gone = format!("storage-diet: {}: no such file", here.join("gone.mkv").display());
+    assert_eq!((resumed.code, &said[..]), (2, &[&*gone][..]));
     called("join", &[], &usual).ok();
     let film = folder.path().join("film.mkv");
     std::fs::rename(here.join(out).join("option4/film.mkv"), &film).unwrap();
     is_right(&film, source, FRAMES);
-}
-
-/// A length means the same to the plan, to parts and to seg-sink.
-#[test]
-fn a_segment_is_as_long_as_seg_sink_says() {
-    let folder = clip::folder();
-    let model = root().join("scripts/storage_model.py");
-    let in_frames = |length: &str| shell("python3 \"$0\" \"$1\"").arg(&model).arg(length).run();
-    for length in
-        ["7f", "10min", "1h 30m", "1h30m", "1.5h", "0.5 min", "2minutes", "10mins", "1hour", "500ms", "1 day"]
-    {
-        let job = folder.path().join(length);
-        let sink = tool("seg-sink", "-s 16x16 -p rgb24 -r 25 --final")
-            .arg("false {out}")
-            .arg("-o")
-            .arg(folder.path().join("film.mkv"));
-        sink.arg("--dir").arg(&job).arg("--segment").arg(length).input(clip::raw(1, 768)).run();
-        let status: Value =
-            serde_json::from_str(tool("seg-sink", "--status --dir").arg(&job).run().ok().text()).unwrap();
-        assert_eq!(in_frames(length).ok().text().trim(), status["settings"]["segment_frames"].to_string());
-    }
-    for length in ["", "5", "0f", "10ms", "1.h", "1h x", "1hourly", "ten min"] {
-        in_frames(length)
-            .failed(1, &format!("{length}: say a time, such as 10min, or frames, such as 15000f"));
-    }
 }
 
 /// What is installed finds its own tools, and is installed where make was called to.
@@ -318,13 +298,13 @@ fn an_installation_needs_no_path() {
     assert_eq!(clip::decoded(&folder.path().join("out/option4/film.mkv")).len(), 4);
 
     let blank = folder.path().join("a b");
-    let said = format!("install: {}: has a blank in it, which make cannot do with", blank.display());
-    install("a b").failed(2, &said);
     std::fs::create_dir(&blank).unwrap();
     std::fs::copy(root().join("Makefile"), blank.join("Makefile")).unwrap();
-    let ended = shell("exec make help").within(&blank).run();
-    let said = "*** this folder has a blank in its path, which make cannot do with.  Stop.";
-    assert_eq!((ended.code, ended.stderr.split_once(": ").unwrap().1.trim_end()), (2, said));
+    let help = shell("exec make help").within(&blank).run().ok();
+    assert!(help.text().contains("  option4      straight to x265"), "{}", help.text());
+    let printed = shell("exec make -n option4 SRC=\"$0\" BIN=\"$PWD/its bin\"").arg(source).within(&blank);
+    std::os::unix::fs::symlink(bin(), blank.join("its bin")).unwrap();
+    assert!(printed.run().ok().text().contains(" |\n  sr-window "));
 }
 
 /// sbatch hands what it is told to sh, in whatever locale.
@@ -333,21 +313,17 @@ fn slurm_runs_what_was_typed() {
     let folder = clip::folder();
     let words = "#!/bin/bash\nprintf '<%s>' \"$@\" >&2; echo >&2\n";
     let sbatch = "#!/bin/bash\nSLURM_ARRAY_TASK_ID=3 sh -c \"${*: -1}\"; echo 7\n";
-    for (name, text) in [("words", words), ("sbatch", sbatch)] {
+    for (name, text) in [("storage-diet", words), ("sbatch", sbatch)] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    shell("chmod +x words sbatch").within(folder.path()).run().ok();
+    shell("chmod +x storage-diet sbatch").within(folder.path()).run().ok();
     let ended = shell("exec \"$0\" 4 option5 \"SRC=it's Amélie's \\$film.mkv\" OUT=out")
         .arg(root().join("scripts/slurm"))
         .env("PATH", format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap()))
-        .env("MAKE", folder.path().join("words"))
         .env("LC_ALL", "C")
         .run()
         .ok();
-    let run = |target, part| {
-        let make = format!("<--no-print-directory><-f><{}/Makefile>", root().display());
-        format!("{make}<{target}><SRC=it's Amélie's $film.mkv><OUT=out>{part}\n")
-    };
+    let run = |target, part| format!("<{target}><SRC=it's Amélie's $film.mkv><OUT=out>{part}\n");
     assert_eq!(ended.stderr, run("option5", "<PART=3/4>") + &run("join", ""));
 }
 
@@ -357,31 +333,33 @@ fn what_a_pass_has_made_is_not_made_again() {
     let (folder, source) = (clip::folder(), clip::second());
     let out = folder.path().join("out");
     let (no_encoder, no_prores, no_input, no_mux) = (
-        path_where(folder.path(), "ffmpeg", "*libx265*"),
-        path_where(folder.path(), "ffmpeg", "*prores*"),
-        path_where(folder.path(), "ffmpeg", "*rawvideo*"),
-        path_where(folder.path(), "mkvmerge", "*--output*"),
+        path_where(folder.path(), "ffmpeg", "*libx265*work*"),
+        path_where(folder.path(), "ffmpeg", "*prores*work*"),
+        path_where(folder.path(), "ffmpeg", "*rawvideo*work*"),
+        path_where(folder.path(), "mkvmerge", "@*"),
     );
-    let resumed = |path: &str| make("resume", &[("OUT", out.to_str().unwrap())]).env("PATH", path).run();
+    let variables = [("OUT", out.to_str().unwrap()), ("ENGINE", nearest())];
+    let resumed = |path: &str| make("resume", &variables).env("PATH", path).run();
     let job = |name: &str| files(&out.join(name));
 
     // Where the encoder fails, the mezzanines are there, and need not be made to go on.
     assert_eq!(option("option0", source, &out, &[]).env("PATH", no_encoder).run().code, 2);
-    assert_eq!(job("option0"), ["mezz.mov", "pre.mov", "report.json", "reports", "settings", "source.json"]);
+    assert_eq!(job("option0"), ["job.json", "mezz.mov", "pre.mov", "report.json", "reports"]);
     let no_more = format!("{}:{no_mux}", no_prores.split(':').next().unwrap());
     let ended = resumed(&no_more);
-    assert_eq!(ended.stderr.lines().next(), Some("mux-final: mkvmerge: failed"));
+    let no_mux_said = "storage-diet: mkvmerge: failed with exit code 2";
+    assert_eq!(ended.stderr.lines().next(), Some(no_mux_said));
 
     // Where the muxing fails, the pictures are there, with and without segments.
     let ended = option("recommended", source, &out, &[]).env("PATH", no_mux).run();
-    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some("mux-final: mkvmerge: failed")));
+    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(no_mux_said)));
     for name in ["option0", "recommended"] {
-        assert_eq!(job(name), ["mux", "report.json", "reports", "settings", "source.json", "video.mkv"]);
+        assert_eq!(job(name), ["job.json", "report.json", "reports", "video.mkv"]);
     }
     resumed(&no_input).ok();
     is_right(&out.join("option0/film.mkv"), source, FRAMES);
     for name in ["option0", "recommended"] {
-        assert_eq!(job(name), ["film.mkv", "report.json", "reports", "settings", "source.json"]);
+        assert_eq!(job(name), ["film.mkv", "job.json", "report.json", "reports"]);
     }
 }
 
@@ -416,12 +394,14 @@ fn parts_that_cannot_be_are_refused() {
         assert_eq!(ended.code, 2);
         ended.stderr.lines().next().unwrap_or_default().to_owned()
     };
-    assert_eq!(said("option4", "3/2"), "option4: PART=3/2: say which of how many, as PART=1/4");
-    assert_eq!(said("option0", "1/2"), "option0: PART=1/2: option0 does not work in segments");
-    assert_eq!(said("option4", "1/4"), "option4: PART=1/4: there are only 3 segments of 10f");
+    assert_eq!(said("option4", "3/2"), "storage-diet: PART=3/2: say which of how many, as PART=1/4");
+    assert_eq!(said("option0", "1/2"), "storage-diet: PART=1/2: option0 does not work in segments");
+    assert_eq!(said("option4", "1/4"), "storage-diet: PART=1/4: there are only 3 segments of 10 frames");
+    assert!(!folder.path().join("option4.1of4").exists());
+    option("option4", source, folder.path(), &[("PART", "2/2")]).run().ok();
     let ended = make("join", &[("OUT", folder.path().to_str().unwrap())]).run();
     let unfinished = format!(
-        "join: {0}/option4.1of4: is not finished; `make resume OUT={0}` goes on with it",
+        "storage-diet: {0}/option4.1of2: is not finished; `make resume OUT={0}` goes on with it",
         folder.path().display()
     );
     assert_eq!(ended.stderr.lines().next(), Some(unfinished.as_str()));
@@ -466,19 +446,25 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
     };
     assert_eq!(
         said(option("option4", Path::new(""), &out, &[]).run()),
-        "option4: SRC: say which film, as SRC=film.mkv"
+        "storage-diet: SRC: say which film, as SRC=film.mkv"
     );
     let missing = option("option4", Path::new("/no/film.mkv"), &out, &[]).run();
-    assert_eq!(said(missing), "option4: /no/film.mkv: no such file");
+    assert_eq!(said(missing), "storage-diet: /no/film.mkv: no such file");
     let missing = option("option4", source, &out, &[("WEIGHTS", "/no/weights.pth")]).run();
-    assert_eq!(said(missing), "option4: /no/weights.pth: no such checkpoint");
+    assert_eq!(
+        said(missing),
+        "storage-diet: /no/weights.pth: no such checkpoint; `scripts/fetch-weights --list` says which there are to fetch"
+    );
     let long = option("option4", source, &out, &[("SEGMENT", "1h x")]).run();
-    assert_eq!(said(long), "option4: SEGMENT=1h x: say a time, such as 10min, or frames, such as 15000f");
+    assert_eq!(
+        said(long),
+        "storage-diet: SEGMENT=1h x: say a time, such as 10min, or frames, such as 15000f"
+    );
     let long = option("option4", source, &out, &[("FRAMES", "26")]).run();
     assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 were asked for"));
     if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
         let without = said(option("option3", source, &out, &[]).run());
-        assert!(without.starts_with("option3: hevc_nvenc: this machine cannot"), "{without}");
+        assert!(without.starts_with("storage-diet: MEZZ=nvenc: this machine cannot"), "{without}");
         assert!(without.ends_with("MEZZ=x265 makes the mezzanine on the CPU"), "{without}");
     }
 }
@@ -521,12 +507,13 @@ fn what_cannot_be_muxed_is_refused_before_the_first_frame() {
         ),
     ] {
         let ended = option("option4", Path::new(film), &out, &[]).env("PATH", on).run();
-        let said = format!("mux-final: {reason}");
+        let said = format!("storage-diet: {reason}");
         assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(said.as_str())));
         assert!(!out.exists());
     }
 }
 
+/// Settings are kept from the moment that something worth keeping is there.
 #[test]
 fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
     let (folder, source) = (clip::folder(), clip::second());
@@ -536,10 +523,26 @@ fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
     std::fs::write(&broken, "not a checkpoint").unwrap();
     let weights = [("ENGINE", ""), ("WEIGHTS", broken.to_str().unwrap())];
     assert_eq!(option("option4", source, &out, &weights).run().code, 2);
-    let ended = option("option4", source, &out, &[weights[0], weights[1], ("CRF", "20")]).run();
-    assert_eq!(ended.code, 2);
+    // The segments are there, but not the film.
+    let no_mux = path_where(folder.path(), "mkvmerge", "@*");
+    let ended = option("option4", source, &out, &[]).env("PATH", no_mux).run();
+    assert_eq!(ended.stderr.lines().next(), Some("storage-diet: mkvmerge: failed with exit code 2"));
+    let job = out.join("option4");
+    let ended = option("option4", source, &out, &[("CRF", "20")]).run();
     let said = ended.stderr.lines().next().unwrap();
-    assert!(said.contains("was begun with other settings (< CRF=16 > CRF=20)"), "{said}");
+    let (job, quoted) = (job.display(), out.display());
+    let other = "was begun with other settings (CRF was 16, is 20)";
+    let hint = format!(
+        "`make resume OUT={quoted}` goes on with those; remove the folder to start afresh, or say another OUT"
+    );
+    assert_eq!((ended.code, said), (2, &*format!("storage-diet: {job}: {other}; {hint}")));
+    option("option4", source, &out, &[]).run().ok();
+    let ended = option("option4", source, &out, &[("CRF", "20")]).run();
+    let other = "was made with other settings (CRF was 16, is 20)";
+    let hint = "remove the folder to start afresh, or say another OUT";
+    assert_eq!(ended.stderr.lines().next().unwrap(), format!("storage-diet: {job}: {other}; {hint}"));
+    let ended = option("option4", source, &out, &[]).run().ok();
+    assert_eq!(ended.text().lines().last().unwrap(), format!("option4: {job}/film.mkv is there already"));
 }
 
 /// A plan is made afresh, but what is deleted for it is nothing but the last one, and that only when there can be a new one.
@@ -556,8 +559,8 @@ fn a_plan_deletes_nothing_else() {
         assert_eq!(ended.code, 2);
         ended.stderr.lines().next().unwrap().to_owned()
     };
-    assert_eq!(said(&path("my out")), "plan: /no/film.mkv: no such file");
-    assert!(said(Path::new("")).ends_with(": *** OUT: say which folder, as OUT=dir.  Stop."));
+    assert_eq!(said(&path("my out")), "storage-diet: /no/film.mkv: no such file");
+    assert_eq!(said(Path::new("")), "storage-diet: OUT: say which folder, as OUT=dir");
     assert!(path("my/precious").exists() && path("my out/plan/plan.json").exists());
 }
 
@@ -626,7 +629,7 @@ fn the_report_is_one_page_that_needs_nothing_else() {
 
 #[test]
 fn nvenc_is_told_only_what_ffmpeg_knows() {
-    let printed = make("option3", &[("SRC", "film.mkv")]).arg("-n").run().ok();
+    let printed = make("option3", &[("SRC", clip::second().to_str().unwrap())]).arg("-n").run().ok();
     let command =
         printed.text().split("-c:v hevc_nvenc").nth(1).unwrap().split("-color_primaries").next().unwrap();
     let known = shell("ffmpeg -v quiet -h encoder=hevc_nvenc").run().ok();

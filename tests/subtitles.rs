@@ -1,6 +1,6 @@
-//! Bitmap subtitles made here: read by subs-ocr, and retimed as mkvmerge would.
+//! Bitmap subtitles made here: read by `make subs`, and retimed as mkvmerge would.
 
-use pipelines::{clip, root, shell};
+use pipelines::{clip, make, shell};
 use std::path::Path;
 
 /// A picture of text: how opaque each pixel is.
@@ -114,8 +114,10 @@ fn pgs_and_vobsub_are_read() {
          ffmpeg -v error -i pgs.mkv -c:s dvdsub -metadata:s language=eng vobsub.mkv",
     );
     for film in ["pgs", "vobsub"] {
-        let ocr = shell("exec \"$0\" \"$@\"").arg(root().join("scripts/subs-ocr"));
-        ocr.arg("--lang").arg("eng").arg(path(&format!("{film}.mkv"))).arg(folder.path()).run().ok();
+        let source = path(&format!("{film}.mkv"));
+        make("subs", &[("SRC", source.to_str().unwrap()), ("OUT", folder.path().to_str().unwrap())])
+            .run()
+            .ok();
         let read = |end: &str| std::fs::read_to_string(path(&format!("{film}.eng.{end}"))).unwrap();
         let cue = |(n, words): (usize, &&str)| {
             format!("{}\n00:00:0{},480 --> 00:00:0{},480\n{words}\n\n", n + 1, 2 * n, 2 * n + 1)

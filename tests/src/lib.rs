@@ -1,6 +1,6 @@
 //! Real binaries in real pipes: what the tests of the whole suite share.
 //!
-//! [`tool`] runs one of the five, [`shell`] a pipeline of them and ffmpeg, [`make`] a target of the Makefile; each ends as
+//! [`tool`] runs one of the tools, [`shell`] a pipeline of them and ffmpeg, [`make`] a target of the Makefile; each ends as
 //! an [`Ended`]. [`clip`] and [`clip::dvd`] make what flows through them.
 
 pub mod clip;
@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-/// The five.
+/// The five filters.
 pub const TOOLS: [&str; 5] = ["deint-crop", "sr-window", "retime25to24", "seg-sink", "subs-retime"];
 
 /// Where the repository is.
@@ -28,7 +28,7 @@ pub fn bin() -> &'static Path {
     static BIN: LazyLock<PathBuf> = LazyLock::new(|| {
         let test = std::env::current_exe().unwrap();
         let bin = test.ancestors().nth(2).unwrap().to_owned();
-        for tool in TOOLS {
+        for tool in TOOLS.into_iter().chain(["storage-diet"]) {
             assert!(
                 bin.join(tool).exists(),
                 "{tool} is not built: run `cargo build --workspace --bins` first"
@@ -96,7 +96,7 @@ pub struct Run {
     stdout: Stdio,
 }
 
-/// One of the five tools, with arguments separated by blanks.
+/// One of the tools, with arguments separated by blanks.
 pub fn tool(name: &str, args: &str) -> Run {
     let mut command = Command::new(bin().join(name));
     command.args(args.split_whitespace());

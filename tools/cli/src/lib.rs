@@ -32,4 +32,4 @@ pub use lock::locked;
 pub use process::{Tool, main};
 pub use session::Session;
 pub use signals::ending_signals;
-pub use streams::{Input, Output};
+pub use streams::{Input, Output, print_line};

@@ -4,7 +4,7 @@ use crate::{
     Error, Result, RunArgs,
     error::Kind,
     lock::locked,
-    progress::Ticker,
+    progress::{Progress, Ticker},
     report::{self, Ending},
     session::{Session, say},
     signals::ending_signals,
@@ -28,6 +28,9 @@ pub trait Tool: Parser + CommandFactory {
 
     /// True for a tool that has something to finish or save when a signal comes, and installs its own handlers.
     const HANDLES_SIGNALS: bool = false;
+
+    /// True for a tool that draws its own progress, since it counts other frames than its own.
+    const DRAWS_PROGRESS: bool = false;
 
     /// The shared flags.
     fn run_args(&self) -> &RunArgs;
@@ -119,7 +122,9 @@ fn process<T: Tool>(tool: T, args: &RunArgs) -> u8 {
         if !T::HANDLES_SIGNALS {
             die_by_signal_with_a_report(Arc::clone(&session), args.clone(), started)?;
         }
-        let ticker = Ticker::start(args.progress.resolve(args.quiet), Arc::clone(&session), started);
+        let progress =
+            if T::DRAWS_PROGRESS { Progress::None } else { args.progress.resolve(args.quiet) };
+        let ticker = Ticker::start(progress, Arc::clone(&session), started);
         let result = panic::catch_unwind(panic::AssertUnwindSafe(|| tool.run(&session)));
         ticker.stop();
         // The hook has spoken; the report says it again.

@@ -242,3 +242,11 @@ impl Drop for Output<'_> {
         let _ = self.close();
     }
 }
+
+/// Writes a line to standard output.
+///
+/// Errors: it cannot be written.
+pub fn print_line(text: impl std::fmt::Display) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    std::io::Write::write_fmt(&mut stdout, format_args!("{text}\n")).map_err(|e| Error::stdout(&e))
+}

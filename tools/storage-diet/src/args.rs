@@ -103,6 +103,7 @@ enum What {
 impl Tool for StorageDiet {
     const NAME: &'static str = "storage-diet";
     const HANDLES_SIGNALS: bool = true;
+    const DRAWS_PROGRESS: bool = true;
 
     fn run_args(&self) -> &RunArgs {
         &self.run
@@ -110,7 +111,7 @@ impl Tool for StorageDiet {
 
     fn run(self, session: &Session) -> Result<()> {
         let stop = Stop::on_signals(Self::NAME)?;
-        let run = Run { session, stop: &stop, makefile: Makefile::own(), quiet: self.run.quiet };
+        let run = Run { session, stop: &stop, makefile: Makefile::own(), quiet: self.run.quiet, dry: false };
         match self.what {
             What::Resume { variables } => jobs::resume(run, &variables),
             What::Join { variables } => jobs::join(run, &variables),
@@ -128,8 +129,8 @@ impl Tool for StorageDiet {
             }
             What::Print { words } => {
                 let (option, variables) = option(&words)?;
-                if let Some(order) = Order::take(run, option, variables)? {
-                    println!("{}", order.as_shell(run.makefile)?);
+                if let Some(order) = Order::take(Run { dry: true, ..run }, option, variables)? {
+                    cli::print_line(format_args!("{}", order.as_shell(run.makefile)?))?;
                 }
                 Ok(())
             }

@@ -44,7 +44,11 @@ pub fn weights(variables: &Variables) -> Result<()> {
 }
 
 /// Every program that writes a file is tried on one frame, and so is the network where it comes late.
-pub fn machine(makefile: &Makefile, recipe: &Recipe, variables: &Variables) -> Result<()> {
+pub fn machine(run: Run<'_>, recipe: &Recipe, variables: &Variables) -> Result<()> {
+    if run.dry {
+        return Ok(());
+    }
+    let makefile = run.makefile;
     let mut tried = Vec::new();
     for stage in writers(&recipe.passes) {
         if !tried.contains(&stage.name) {

@@ -91,6 +91,8 @@ pub struct Run<'a> {
     pub makefile: &'a Makefile,
     /// No progress.
     pub quiet: bool,
+    /// Pipes are only printed: this machine need not be able to run them.
+    pub dry: bool,
 }
 
 /// What is to be made, with everything asked for that can be wrong, and nothing made yet.
@@ -147,18 +149,18 @@ impl Order {
             match old.stands(&path, &recipe, &variables, &source)? {
                 Stands::Done => {
                     let film = path.join(film_name(&variables));
-                    println!("{}: {} is there already", recipe.name, film.display());
+                    cli::print_line(format_args!("{}: {} is there already", recipe.name, film.display()))?;
                     return Ok(None);
                 }
                 Stands::Open => {
-                    check::machine(run.makefile, &recipe, &variables)?;
+                    check::machine(run, &recipe, &variables)?;
                     let record = Record { settings: variables.to_keep(), source, ..old };
                     return Ok(Some(Self { recipe, variables, record, path, is_new: false }));
                 }
                 Stands::Empty => {}
             }
         }
-        check::machine(run.makefile, &recipe, &variables)?;
+        check::machine(run, &recipe, &variables)?;
         let src = Path::new(variables.get("SRC"));
         mux::check(src, audio(&variables))?;
         let facts = Facts::read(src)?;
@@ -326,7 +328,7 @@ impl<'a> Job<'a> {
         let film = self.folder.path(film);
         let bytes = film.metadata().map_or(0, |meta| meta.len());
         let took = clock(began.elapsed().as_secs_f64());
-        println!("film: {}, {frames} frames, {}, {took}", film.display(), size(bytes));
+        cli::print_line(format_args!("film: {}, {frames} frames, {}, {took}", film.display(), size(bytes)))?;
         Ok(())
     }
 

@@ -97,7 +97,7 @@ pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
     let (jobs, wrong) = found(&out, &given)?;
     let open: Vec<Found> = jobs.into_iter().filter(|job| !job.is_finished()).collect();
     if open.is_empty() && wrong.is_empty() {
-        println!("resume: {}: nothing was interrupted here", out.display());
+        cli::print_line(format_args!("resume: {}: nothing was interrupted here", out.display()))?;
         return Ok(());
     }
     let wrong = wrong.into_iter().map(Err);
@@ -171,7 +171,7 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     let path = job::folder_of(option, &variables);
     if Folder::is_there(&path)? {
         if Record::read(&path)?.is_finished(&path) {
-            println!("join: {} is there already", path.join("film.mkv").display());
+            cli::print_line(format_args!("join: {} is there already", path.join("film.mkv").display()))?;
             return Ok(());
         }
     }
@@ -195,7 +195,7 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     record.finished = Some(Finished { bytes, frames, video_bytes });
     folder.write(RECORD, &record)?;
     folder.remove(VIDEO)?;
-    println!("film: {}, {frames} frames, {}", film.display(), size(bytes));
+    cli::print_line(format_args!("film: {}, {frames} frames, {}", film.display(), size(bytes)))?;
     Ok(())
 }
 
@@ -228,7 +228,7 @@ pub fn finish(run: Run<'_>) -> Result<()> {
     let mut job = Job::of(run, &here)?;
     let disk = Disk::watch(&here, &here.join("reports/disk"))?;
     let frames = job.finish(&disk)?;
-    println!("film: {}, {frames} frames", here.join("film.mkv").display());
+    cli::print_line(format_args!("film: {}, {frames} frames", here.join("film.mkv").display()))?;
     Ok(())
 }
 
@@ -277,7 +277,7 @@ pub fn status(run: Run<'_>, operands: &[String]) -> Result<()> {
         let name = job.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let disk = size(Bytes::of(&job.path).sum());
         let total = Span::new(job.record.facts.frames, &job.variables)?.frames();
-        println!("{name:<16} {}, {disk} on the disk", stands(run, job, total)?);
+        cli::print_line(format_args!("{name:<16} {}, {disk} on the disk", stands(run, job, total)?))?;
     }
     all(run, wrong.into_iter().map(Err))
 }

@@ -210,7 +210,11 @@ fn checked(name: &str, value: &str) -> Result<String> {
     }
     let empty = value.trim().is_empty();
     if empty && (*may_be_empty || matches!(kind, Kind::Path { .. })) {
-        return if *may_be_empty { Ok(String::new()) } else { Err(wrong("say which".into())) };
+        let which = || match name {
+            "OUT" => Error::usage(name, "say which folder, as OUT=dir"),
+            _ => Error::usage(name, format!("say which file, as {name}=file")),
+        };
+        return if *may_be_empty { Ok(String::new()) } else { Err(which()) };
     }
     kind.parse(value).map_err(wrong)
 }
@@ -418,12 +422,12 @@ mod tests {
             ("PRESET", "--help", "say one word"),
             ("JOBS", "0", "say a whole number, 1 to 1024"),
             ("PART", "3/2", "say which of how many, as PART=1/4"),
-            ("OUT", "", "say which"),
             ("ENGINE", "'a", "a quote is not closed"),
             ("LANG", "../x", "say a language's three letters, such as eng"),
         ] {
             assert_eq!(one(name, value), Err(format!("{name}={value}: {why}")), "{name}={value}");
         }
+        assert_eq!(one("OUT", ""), Err("OUT: say which folder, as OUT=dir".into()));
         assert_eq!(one("CRFF", "3"), Err("CRFF: no such variable; there is CRF".into()));
         assert_eq!(one("src", "x"), Err("src: no such variable; there is SRC".into()));
     }
