@@ -18,7 +18,7 @@ export $(filter-out BIN -%,$(typed))
 
 # Whatever is in the path of this folder: make's own functions would take a blank in it for an end.
 quoted         = '$(subst ','\'',$1)'
-HERE          := $(shell cd "$$(dirname $(call quoted,$(subst ^ ,,^$(MAKEFILE_LIST))))" && pwd)
+HERE          := $(shell cd "$$(dirname $(call quoted,$(subst :^:,,$(subst :^: ,,:^:$(MAKEFILE_LIST)))))" && pwd)
 BIN           := $(HERE)/target/release
 
 # What to make of what.

@@ -1,10 +1,10 @@
 //! Progress on standard error, drawn by a thread of its own from counters that the tool bumps.
 
 use crate::{lock::locked, session::Session};
+use rawstream::names;
 use serde_json::json;
 use std::{
     io::{IsTerminal, Write},
-    str::FromStr,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -23,19 +23,12 @@ pub enum Progress {
     None,
 }
 
-impl FromStr for Progress {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "bar" => Ok(Self::Bar),
-            "json" => Ok(Self::Json),
-            "none" => Ok(Self::None),
-            _ => Err("unknown progress; there are auto, bar, json and none".into()),
-        }
-    }
-}
+names!(Progress, "unknown progress; there are auto, bar, json and none":
+    "auto" => Auto,
+    "bar" => Bar,
+    "json" => Json,
+    "none" => None,
+);
 
 impl Progress {
     /// What it comes to on this standard error.

@@ -19,10 +19,10 @@ use cli::{
     ColorArgs, Error, Input, InputArgs, Output, OutputArgs, Result, RunArgs, Session, ThreadArgs, Tool,
 };
 use phase::{Counts, Done, Log, Solver};
-use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat};
+use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat, names};
 use resample::{Converter, Dither, Kernel, Options, Picture};
 use simd::Level;
-use std::{io::Write, path::PathBuf, str::FromStr};
+use std::{io::Write, path::PathBuf};
 use timebase::Rational;
 
 /// Interlaced anamorphic video in, progressive square-pixel cropped BT.709 video out
@@ -81,18 +81,11 @@ pub enum FieldFlag {
     First(Field),
 }
 
-impl FromStr for FieldFlag {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "tff" => Ok(Self::First(Field::Top)),
-            "bff" => Ok(Self::First(Field::Bottom)),
-            _ => Err("there are auto, tff and bff".into()),
-        }
-    }
-}
+names!(FieldFlag, "there are auto, tff and bff":
+    "auto" => Auto,
+    "tff" => First(Field::Top),
+    "bff" => First(Field::Bottom),
+);
 
 /// `--mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,17 +96,7 @@ pub enum Mode {
     Field,
 }
 
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "frame" => Ok(Self::Frame),
-            "field" => Ok(Self::Field),
-            _ => Err("there are frame and field".into()),
-        }
-    }
-}
+names!(Mode, "there are frame and field": "frame" => Frame, "field" => Field);
 
 /// `--deint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,18 +109,11 @@ pub enum Deint {
     None,
 }
 
-impl FromStr for Deint {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "all" => Ok(Self::All),
-            "interlaced" => Ok(Self::Interlaced),
-            "none" => Ok(Self::None),
-            _ => Err("there are all, interlaced and none".into()),
-        }
-    }
-}
+names!(Deint, "there are all, interlaced and none":
+    "all" => All,
+    "interlaced" => Interlaced,
+    "none" => None,
+);
 
 /// `--field-phase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,17 +124,7 @@ pub enum FieldPhase {
     Auto,
 }
 
-impl FromStr for FieldPhase {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "off" => Ok(Self::Off),
-            "auto" => Ok(Self::Auto),
-            _ => Err("there are off and auto".into()),
-        }
-    }
-}
+names!(FieldPhase, "there are off and auto": "off" => Off, "auto" => Auto);
 
 fn parse_sar(text: &str) -> std::result::Result<Rational, String> {
     let sar: Rational = text.parse().map_err(|e: timebase::ParseRationalError| e.to_string())?;

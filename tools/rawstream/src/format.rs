@@ -1,7 +1,7 @@
 //! What a stream is: geometry, rate and the little a header can say about colour.
 
-use crate::PixFmt;
-use std::{fmt, str::FromStr};
+use crate::{PixFmt, names};
+use std::fmt;
 use timebase::Rational;
 
 /// The framing of a stream.
@@ -13,26 +13,7 @@ pub enum Container {
     Y4m,
 }
 
-impl FromStr for Container {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "raw" => Ok(Self::Raw),
-            "y4m" => Ok(Self::Y4m),
-            _ => Err("unknown format; there are raw and y4m".into()),
-        }
-    }
-}
-
-impl fmt::Display for Container {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Raw => "raw",
-            Self::Y4m => "y4m",
-        })
-    }
-}
+names!(Container, "unknown format; there are raw and y4m": "raw" => Raw, "y4m" => Y4m);
 
 /// Which field of a frame was first in time. Displayed by ffprobe's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,26 +45,10 @@ pub enum ColorRange {
     Full,
 }
 
-impl fmt::Display for ColorRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Limited => "tv",
-            Self::Full => "pc",
-        })
-    }
-}
-
-impl FromStr for ColorRange {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "tv" | "limited" | "mpeg" => Ok(Self::Limited),
-            "pc" | "full" | "jpeg" => Ok(Self::Full),
-            _ => Err("unknown range; there are tv (limited) and pc (full)".into()),
-        }
-    }
-}
+names!(ColorRange, "unknown range; there are tv (limited) and pc (full)":
+    "tv" | "limited" | "mpeg" => Limited,
+    "pc" | "full" | "jpeg" => Full,
+);
 
 /// Where chroma samples sit among luma samples. Displayed and read by ffmpeg's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,28 +61,11 @@ pub enum ChromaLocation {
     TopLeft,
 }
 
-impl fmt::Display for ChromaLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Left => "left",
-            Self::Center => "center",
-            Self::TopLeft => "topleft",
-        })
-    }
-}
-
-impl FromStr for ChromaLocation {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "left" => Ok(Self::Left),
-            "center" => Ok(Self::Center),
-            "topleft" => Ok(Self::TopLeft),
-            _ => Err("unknown chroma location; there are left, center and topleft".into()),
-        }
-    }
-}
+names!(ChromaLocation, "unknown chroma location; there are left, center and topleft":
+    "left" => Left,
+    "center" => Center,
+    "topleft" => TopLeft,
+);
 
 /// Matrix coefficients of Y'CbCr. Displayed and read by ffmpeg's names (`color_space`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +84,15 @@ pub enum Matrix {
     Bt2020nc,
 }
 
+names!(Matrix, "unknown matrix; there are bt709, bt470bg, smpte170m, smpte240m, fcc, bt2020nc":
+    "bt709" => Bt709,
+    "bt470bg" => Bt470bg,
+    "smpte170m" => Smpte170m,
+    "smpte240m" => Smpte240m,
+    "fcc" => Fcc,
+    "bt2020nc" => Bt2020nc,
+);
+
 impl Matrix {
     /// Every matrix, in the order of the manual pages.
     pub const ALL: [Self; 6] =
@@ -150,29 +107,6 @@ impl Matrix {
             Self::Fcc => (0.30, 0.11),
             Self::Bt2020nc => (0.2627, 0.0593),
         }
-    }
-}
-
-impl fmt::Display for Matrix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bt709 => "bt709",
-            Self::Bt470bg => "bt470bg",
-            Self::Smpte170m => "smpte170m",
-            Self::Smpte240m => "smpte240m",
-            Self::Fcc => "fcc",
-            Self::Bt2020nc => "bt2020nc",
-        })
-    }
-}
-
-impl FromStr for Matrix {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|m| m.to_string() == name).ok_or_else(|| {
-            format!("unknown matrix; there are {}", Self::ALL.map(|m| m.to_string()).join(", "))
-        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! order; [`VideoFormat`] says what they mean.
 
 mod format;
+mod names;
 mod pipe;
 mod pixfmt;
 mod read;

@@ -1,6 +1,6 @@
 //! What happens to the fraction when a sample is stored in fewer bits.
 
-use std::{fmt, str::FromStr};
+use rawstream::names;
 
 /// How samples are rounded to fewer bits; zimg's definitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,28 +15,11 @@ pub enum Dither {
     Error,
 }
 
-impl FromStr for Dither {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "none" => Ok(Self::None),
-            "ordered" => Ok(Self::Ordered),
-            "error" => Ok(Self::Error),
-            _ => Err("unknown dither; there are none, ordered and error".into()),
-        }
-    }
-}
-
-impl fmt::Display for Dither {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Ordered => "ordered",
-            Self::Error => "error",
-        })
-    }
-}
+names!(Dither, "unknown dither; there are none, ordered and error":
+    "none" => None,
+    "ordered" => Ordered,
+    "error" => Error,
+);
 
 /// Side of the Bayer matrix.
 pub(crate) const BAYER: usize = 16;

@@ -5,12 +5,20 @@ use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
 use timebase::{Rational, Retime};
 
+/// ffprobe says some thousand bytes, and some hundred for each chapter.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// Reads ffprobe's JSON from standard input and prints the map to standard output.
 pub fn run(session: &Session, from: Rational, to: Rational, emit: Emit) -> Result<()> {
-    let mut text = String::new();
-    let mut stdin = rawstream::stdin().map_err(|e| Error::io("<stdin>", &e))?;
-    stdin.read_to_string(&mut text).map_err(|e| Error::cannot("read", "<stdin>", &e))?;
-    let probe: Value = serde_json::from_str(&text)
+    let mut text = Vec::new();
+    let stdin = rawstream::stdin().map_err(|e| Error::io("<stdin>", &e))?;
+    stdin.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(|e| Error::cannot("read", "<stdin>", &e))?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(wrong(format!(
+            "has more than {MOST_BYTES} bytes, as nothing has that ffprobe says of a film"
+        )));
+    }
+    let probe: Value = serde_json::from_slice(&text)
         .map_err(|e| if e.is_eof() { Error::torn("<stdin>", e) } else { Error::failed("<stdin>", e) })?;
     let map = map(&probe, from, to, emit)?;
     session.fact("map", map.clone());
@@ -177,7 +185,7 @@ fn length(stream: &Value) -> Result<Option<Rational>> {
 fn clock_time(text: &str) -> Option<Rational> {
     let mut parts = text.split(':');
     let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
-    let seconds: Rational = seconds.trim_end_matches('0').trim_end_matches('.').parse().ok()?;
+    let seconds: Rational = seconds.parse().ok()?;
     let whole = hours
         .parse::<i64>()
         .ok()?

@@ -125,3 +125,21 @@ fn says_what_is_wrong() {
     run(torn[..20].into())
         .failed(3, "retime25to24: <stdin>: EOF while parsing an object at line 1 column 20");
 }
+
+#[test]
+fn a_duration_may_be_whole_seconds() {
+    let audio = |duration: &str| {
+        let tags = json!({ "DURATION": duration });
+        let probe = json!({ "streams": [{ "index": 0, "codec_type": "audio", "sample_rate": "48000", "tags": tags }] });
+        map("--map", &probe)["streams"][0]["duration_in"].clone()
+    };
+    assert_eq!(audio("00:01:20"), "80/1");
+    assert_eq!(audio("00:01:20.500000000"), "161/2");
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_it() {
+    let ended = tool("retime25to24", "--map").input(vec![b'['; 32 << 20]).run();
+    let why = "<stdin>: has more than 16777216 bytes, as nothing has that ffprobe says of a film";
+    ended.failed(1, &format!("retime25to24: {why}"));
+}
