@@ -6,9 +6,11 @@
 //! In builds with debug assertions each change is also a place where a test can have the process killed or the change
 //! recorded: `DURABLE_KILL_AT=N` kills the process at its N-th change, `DURABLE_TRACE=DIR` records each.
 
+use nix::fcntl::OFlag;
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 use trace::trace;
@@ -17,9 +19,9 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes what is in `path` outlast a power cut.
+/// Makes what is in `path` outlast a power cut. A link is refused (`ELOOP`): what it points to is not a job's.
 pub fn sync_file(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()?;
+    File::options().read(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?.sync_all()?;
     trace("sync_file", path, None);
     Ok(())
 }
@@ -55,17 +57,21 @@ pub fn finish(part: &Path, path: &Path) -> io::Result<()> {
     rename(part, path)
 }
 
+/// An empty file for what may be lost. What had the name is gone; if that was a link, what it points to is untouched.
+pub fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => File::create_new(path),
+    }
+}
+
 /// `path` holds `bytes`, all of them or what it held before. `part` beside it is used on the way; where something of that
 /// name is left over it is replaced, not followed.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
-    match fs::remove_file(part) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    File::create_new(part)?.write_all(bytes)?;
+    create(part)?.write_all(bytes)?;
     trace("write", part, None);
     finish(part, path)
 }
@@ -80,9 +86,9 @@ pub fn remove(path: &Path) -> io::Result<()> {
     sync_name(path)
 }
 
-/// Opens `path` for adding to it; it is made where it is missing, and then its name lasts.
+/// Opens `path` for adding to it; it is made where it is missing, and then its name lasts. A link is refused (`ELOOP`).
 pub fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().append(true).create(true).open(path)?;
+    let file = File::options().append(true).create(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
     trace("write", path, None);
     sync_name(path)?;
     Ok(file)

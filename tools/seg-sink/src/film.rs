@@ -7,38 +7,42 @@ use crate::{
     child::{Failure, Running},
     control::{Control, Stop},
     disk::Grant,
-    folder::{Folder, part_of},
+    folder::{is_there, part_of},
     job::{Job, locked},
     journal::{Chunk, Film, Record, Stage},
     proof::{self, Found},
 };
 use cli::{Error, Result};
 use serde_json::json;
-use std::{fmt::Write, fs, io, path::Path, process::Stdio, time::Duration};
+use std::{fmt::Write, io, path::Path, process::Stdio, time::Duration};
 use timebase::Rational;
 
-/// Writes segments, one after another, to `output`; `list` is the file that names them to ffmpeg meanwhile.
-pub(crate) fn join(
+/// The list by which ffmpeg knows the segments: each by its `name`, quoted, and with its length.
+pub(crate) fn list(
     segments: &[Chunk],
-    folder: &Folder,
+    name: impl Fn(&Chunk) -> String,
+) -> std::result::Result<String, Failure> {
+    let mut text = String::from("ffconcat version 1.0\n");
+    for chunk in segments {
+        let name = name(chunk);
+        let rate = chunk.stream.r_frame_rate.parse().ok().filter(|rate: &Rational| rate.is_positive());
+        let rate = rate.ok_or_else(|| Failure::Command(format!("has no rate in {name}")))?;
+        let micros = i128::from(chunk.frames) * i128::from(rate.den()) * 1_000_000 / i128::from(rate.num());
+        let name = name.replace('\'', r"'\''");
+        let _ = writeln!(text, "file '{name}'\nduration {}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    }
+    Ok(text)
+}
+
+/// Writes the segments in the file `list` to `output`, which is not there.
+pub(crate) fn join(
     list: &Path,
     (output, grant): (&Path, Option<Grant<'_>>),
     control: &Control,
     stall: Duration,
 ) -> std::result::Result<(), Failure> {
     let failed = |e: io::Error| Failure::Command(cli::reason(&e));
-    let mut text = String::from("ffconcat version 1.0\n");
-    for chunk in segments {
-        let path = folder.chunk(chunk.stage, chunk.first_frame);
-        let name = path.to_string_lossy();
-        let rate: Rational =
-            chunk.stream.r_frame_rate.parse().map_err(|_| Failure::Command(format!("{name} has no rate")))?;
-        let name = name.replace('\'', r"'\''");
-        let micros = i128::from(chunk.frames) * i128::from(rate.den()) * 1_000_000 / i128::from(rate.num());
-        let _ = writeln!(text, "file '{name}'\nduration {}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    }
-    fs::write(list, text).map_err(failed)?;
-    let words = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "concat", "-safe", "0", "-i"]
+    let words = ["ffmpeg", "-v", "error", "-nostdin", "-n", "-f", "concat", "-safe", "0", "-i"]
         .map(str::to_owned)
         .into_iter();
     let argv = words
@@ -111,8 +115,14 @@ impl Job<'_> {
             }
         };
         let (control, stall) = (&self.control, self.args.stall_timeout);
-        join(&segments, &self.folder, &self.folder.segment_list(), (&part, grant), control, stall)
-            .map_err(wrong)?;
+        // Names within the folder: that of the folder itself may hold what a list cannot.
+        let name = |chunk: &Chunk| format!("{}/{:09}.mkv", chunk.stage.name(), chunk.first_frame);
+        let text = list(&segments, name).map_err(wrong)?;
+        let list = self.folder.segment_list();
+        // It lasts before the part is begun: a part without it is not ours.
+        durable::write(&list, text.as_bytes()).map_err(|e| Error::failed(list.display(), cli::reason(&e)))?;
+        durable::remove(&part).map_err(broken)?;
+        join(&list, (&part, grant), control, stall).map_err(wrong)?;
         durable::sync_file(&part).map_err(broken)?;
         let found = proof::prove(&part, &parts, self.args.verify, control).map_err(wrong)?;
         is_made_of(&segments, &found).map_err(|why| wrong(Failure::Command(why)))?;
@@ -121,6 +131,9 @@ impl Job<'_> {
         let record = Record::Film { film: film.clone(), disk_peak_bytes: self.disk_peak() };
         let mut book = locked(&self.book);
         self.note(&mut book, &record)?;
+        if is_there(output) {
+            return Err(Error::failed(output.display(), "is there already"));
+        }
         durable::rename(&part, output).map_err(broken)?;
         book.state.film = Some(film);
         drop(book);

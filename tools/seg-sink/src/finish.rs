@@ -12,7 +12,7 @@ use cli::{Error, Result};
 use serde_json::json;
 use std::{
     collections::{BTreeSet, VecDeque},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{PoisonError, atomic::Ordering::SeqCst},
@@ -250,7 +250,7 @@ impl<'j> Job<'j> {
         let list = self.folder.chunk(Stage::Mezz, first).with_extension("ffconcat");
         let name = |c: &Chunk| format!("file {:09}.mkv\n", c.first_frame);
         let text: String = chunks.iter().map(name).collect();
-        std::fs::write(&list, format!("ffconcat version 1.0\n{text}"))?;
+        durable::create(&list)?.write_all(format!("ffconcat version 1.0\n{text}").as_bytes())?;
         Ok(list)
     }
 }

@@ -11,8 +11,9 @@
 use crate::journal::Stage;
 use cli::{Error, Result};
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, Metadata, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -23,21 +24,31 @@ pub(crate) struct Folder {
 }
 
 const PARTS: [&str; 3] = ["mezz", "final", "log"];
+const FILES: [&str; 3] = ["journal.jsonl", "lock", "segments.ffconcat"];
 
 impl Folder {
-    /// The folder, which must be there.
+    /// The folder, which must be there. It may be somebody else's: what it holds must lie in it, so that nothing outside
+    /// is read or written for it.
     pub(crate) fn open(root: &Path) -> Result<Self> {
+        // Without the `/` at its end, which would be the folder that a link points to.
+        is_own(&root.components().collect::<PathBuf>(), Metadata::is_dir)?;
         let root = fs::canonicalize(root).map_err(|e| Error::failed(root.display(), cli::reason(&e)))?;
-        if !root.is_dir() {
-            return Err(Error::failed(root.display(), "is not a folder"));
+        for part in PARTS {
+            is_own(&root.join(part), Metadata::is_dir)?;
         }
+        for file in FILES {
+            is_own(&root.join(file), Metadata::is_file)?;
+        }
+        utf8(&root)?;
         Ok(Self { root })
     }
 
     /// The folder and those in it, made where they are missing.
     pub(crate) fn create(root: &Path) -> Result<Self> {
         let failed = |e: io::Error| Error::failed(root.display(), cli::reason(&e));
-        fs::create_dir_all(root).map_err(failed)?;
+        if !root.is_symlink() {
+            fs::create_dir_all(root).map_err(failed)?;
+        }
         let folder = Self::open(root)?;
         durable::sync_name(&folder.root).map_err(failed)?;
         for part in PARTS {
@@ -74,7 +85,8 @@ impl Folder {
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.root.join("lock");
         let failed = |e: &io::Error| Error::failed(path.display(), cli::reason(e));
-        let file = File::create(&path).map_err(|e| failed(&e))?;
+        let file =
+            File::options().write(true).create(true).truncate(false).open(&path).map_err(|e| failed(&e))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => {
@@ -113,9 +125,45 @@ impl Folder {
     }
 }
 
+/// Refuses what is there and is not of the kind that a job makes. What is missing is none of that.
+fn is_own(path: &Path, is_right: impl Fn(&Metadata) -> bool) -> Result<()> {
+    let refused = |why| Err(Error::failed(path.display(), why));
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() || meta.is_file() && meta.nlink() > 1 => {
+            refused("is a link; a job's folder holds what is its own".into())
+        }
+        Ok(meta) if is_right(&meta) => Ok(()),
+        Ok(_) => refused("is not what a job makes of that name".into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => refused(cli::reason(&e)),
+    }
+}
+
+/// Refuses a path that the words of a command and lines of JSON cannot hold.
+fn utf8(path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::failed(path.display(), "is a name that is not UTF-8; give it another")),
+    }
+}
+
+/// Where an output is to be, independent of the folder we are in. Its folder must be there.
+pub(crate) fn absolute(output: &Path) -> Result<PathBuf> {
+    let failed = |e: io::Error| Error::failed(output.display(), cli::reason(&e));
+    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = output.file_name().ok_or_else(|| Error::usage(output.display(), "is not a file's name"))?;
+    let output = folder.canonicalize().map_err(failed)?.join(name);
+    utf8(&output)?;
+    Ok(output)
+}
+
+/// Whether something has that name; where a link leads does not matter.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// A file that vanishes meanwhile counts nothing.
 fn bytes_below(path: &Path, skip: &impl Fn(&Path) -> bool) -> u64 {
-    use std::os::unix::fs::MetadataExt;
     let Ok(meta) = path.symlink_metadata() else { return 0 };
     if skip(path) {
         return 0;

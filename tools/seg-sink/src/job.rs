@@ -225,10 +225,12 @@ impl Job<'_> {
         let book = locked(&self.book);
         let total = self.args.input.expect_frames.or(book.state.ended);
         let film = total.and_then(|total| book.state.projected_final_bytes(total));
-        let mezz = (1 + self.workers()) as u64 * book.state.mezz_bytes_per_segment().unwrap_or(0);
+        let mezz = book.state.mezz_bytes_per_segment().unwrap_or(0).saturating_mul(1 + self.workers() as u64);
         drop(book);
         // At the end the film is there twice, as segments and whole.
-        let peak = |is_twice: bool| film.map(|film| film + if is_twice { mezz.max(film) } else { mezz });
+        let peak = |is_twice: bool| {
+            film.map(|film| film.saturating_add(if is_twice { mezz.max(film) } else { mezz }))
+        };
         let in_folder = peak(self.output.starts_with(self.folder.root()));
         let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
         let on_device = peak(self.output.parent().and_then(device) == device(self.folder.root()));

@@ -149,6 +149,28 @@ pub(crate) enum Record {
     Done,
 }
 
+/// More frames and more bytes than any film has; sums of less do not overflow.
+const NO_FILM: u64 = 1 << 48;
+
+impl Record {
+    /// False for numbers that only another hand has written: every number may be reckoned with.
+    fn is_possible(&self) -> bool {
+        let some = 1..NO_FILM;
+        match self {
+            Self::Job { settings, .. } => some.contains(&settings.segment_frames),
+            Self::Run { next_frame, expect_frames, .. } => {
+                [Some(*next_frame), *expect_frames].into_iter().flatten().all(|n| n < NO_FILM)
+            }
+            Self::Chunk { chunk, .. } => {
+                some.contains(&chunk.frames) && chunk.first_frame < NO_FILM && chunk.bytes < NO_FILM
+            }
+            Self::Ended { frames } => some.contains(frames),
+            Self::Film { film, .. } => some.contains(&film.frames) && film.bytes < NO_FILM,
+            Self::Done => true,
+        }
+    }
+}
+
 /// Length of `,"crc32":"01234567"}`.
 const SEAL: usize = 20;
 
@@ -187,6 +209,9 @@ fn parse(seq: u64, text: &[u8]) -> Result<Record, String> {
             if settings.fingerprint() != fingerprint =>
         {
             Err("the settings do not fit their fingerprint".into())
+        }
+        Ok(Line { record, .. }) if !record.is_possible() => {
+            Err(format!("line {}: holds a number that no job has", seq + 1))
         }
         Ok(Line { record, .. }) => Ok(record),
         Err(e) => Err(format!("line {}: {e}", seq + 1)),

@@ -31,7 +31,7 @@ impl Log {
     fn keep(&mut self, said: &[u8]) {
         // A log that cannot be written is no reason to fail; a command that says nothing has none.
         if self.written == 0 {
-            self.file = self.path.as_ref().and_then(|path| File::create(path).ok());
+            self.file = self.path.as_ref().and_then(|path| durable::create(path).ok());
         }
         let room = (LOG_BYTES as usize).saturating_sub(self.written).min(said.len());
         let _ = self.file.as_mut().map(|file| file.write_all(&said[..room]));

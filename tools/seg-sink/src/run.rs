@@ -6,7 +6,7 @@ use crate::{
     control::Control,
     disk::Disk,
     event::Events,
-    folder::Folder,
+    folder::{Folder, absolute, is_there, part_of},
     intake::{Reader, Source},
     job::{Book, Job},
     journal::{Journal, Record},
@@ -24,7 +24,7 @@ use nix::{
 use rawstream::{FrameReader, VideoFormat};
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Condvar, Mutex, atomic::AtomicUsize},
     time::SystemTime,
 };
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     if !args.resume && Folder::is_used(dir) {
         return Err(Error::usage(dir.display(), "holds a job already; --resume goes on with it"));
     }
-    if !args.resume && output.exists() {
+    if !args.resume && is_there(&output) {
         return Err(Error::failed(output.display(), "is there already"));
     }
 
@@ -50,7 +50,13 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
     let output = absolute(&output)?;
     let _lock = folder.lock()?;
     let (mut state, sound) = State::read(&folder)?;
-    if state.done && state.film.as_ref().is_some_and(|f| f.path == output && output.exists()) {
+    if let Some(film) = state.expect_film(&output) {
+        return Err(Error::usage(
+            "--output",
+            format!("the job's film is finished already: {}", film.display()),
+        ));
+    }
+    if state.done && state.film.is_some() && output.exists() {
         session.note(format_args!("{}: is finished already", output.display()));
         return Ok(());
     }
@@ -60,8 +66,16 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         same(known, &known.clone().with(frames, &commands), dir)?;
     }
     mend(&mut state, &folder, args, session)?;
-    if state.film.is_none() && output.exists() {
-        return Err(Error::failed(output.display(), "is there already"));
+    if state.film.is_none() {
+        let part = part_of(&output);
+        // Left over from a run that was joining, as its list is; otherwise it is not the job's.
+        let is_bystander = is_there(&part) && !is_there(&folder.segment_list());
+        if let Some(path) = [(&output, is_there(&output)), (&part, is_bystander)]
+            .into_iter()
+            .find_map(|(p, there)| there.then_some(p))
+        {
+            return Err(Error::failed(path.display(), "is there already"));
+        }
     }
     let next_frame = state.next_frame();
     let first = args.first_frame.unwrap_or(next_frame);
@@ -165,14 +179,6 @@ fn check_commands(Commands { mezz, final_ }: &Commands) -> Result<()> {
         child::find(program).map_err(|e| Error::failed(program, e))?;
     }
     Ok(())
-}
-
-/// Where the output is to be, independent of the folder we are in. Its folder must be there.
-fn absolute(output: &Path) -> Result<PathBuf> {
-    let failed = |e: io::Error| Error::failed(output.display(), cli::reason(&e));
-    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = output.file_name().ok_or_else(|| Error::usage(output.display(), "is not a file's name"))?;
-    Ok(folder.canonicalize().map_err(failed)?.join(name))
 }
 
 fn segment_frames(args: &SegSink, rate: Option<Rational>) -> Result<u64> {

@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// What a container takes around the frames.
@@ -265,6 +265,15 @@ impl State {
         self.segments.get(&self.index_of(frame)).is_some_and(|s| s.final_.is_some())
     }
 
+    /// The film is to be `output`. One that is on record for another place is not this one, whoever wrote the record: it is
+    /// never touched. Returns where a finished one lies.
+    pub(crate) fn expect_film(&mut self, output: &Path) -> Option<PathBuf> {
+        let other = self.film.take_if(|film| film.path != output)?;
+        let is_finished = self.done && size_of(&other.path) == Some(other.bytes);
+        self.done = false;
+        is_finished.then_some(other.path)
+    }
+
     /// Holds the journal against the disk and makes them agree; checksums are looked at. Returns what was lost.
     pub(crate) fn mend(&mut self, folder: &Folder, keep: bool) -> io::Result<Vec<String>> {
         if let Some(film) = self.film.take() {
@@ -301,17 +310,19 @@ impl State {
     }
 }
 
-/// True for names that only seg-sink gives: `000015000.mkv`, `000015000.part.mkv`.
+/// True for names that only seg-sink gives: `000015000.mkv`, `000015000.part.mkv`, `000015000.ffconcat`.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    let Some(stem) = name.strip_suffix(".part.mkv").or_else(|| name.strip_suffix(".mkv")) else {
+    let endings = [".part.mkv", ".mkv", ".ffconcat.part", ".ffconcat"];
+    let Some(stem) = endings.into_iter().find_map(|ending| name.strip_suffix(ending)) else {
         return false;
     };
     stem.len() >= 9 && stem.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Of a file; a link is none.
 fn size_of(path: &Path) -> Option<u64> {
-    path.metadata().ok().filter(|m| m.is_file()).map(|m| m.len())
+    path.symlink_metadata().ok().filter(|m| m.is_file()).map(|m| m.len())
 }
 
 fn is_file_of(path: &Path, bytes: u64, crc: u32) -> bool {

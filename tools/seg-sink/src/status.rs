@@ -4,14 +4,19 @@ use crate::{
     child::Failure,
     control::Control,
     film,
-    folder::{Folder, part_of},
+    folder::{Folder, absolute, is_there, part_of},
     journal::Chunk,
     proof::{self, Verify},
     state::State,
 };
 use cli::{Error, Result};
 use serde_json::{Value, json};
-use std::{fs, io::Write, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
 
 /// Prints the job in `dir`; joins what is finished to `so_far`.
 pub(crate) fn print(dir: &Path, so_far: Option<&Path>) -> Result<()> {
@@ -56,8 +61,19 @@ pub(crate) fn print(dir: &Path, so_far: Option<&Path>) -> Result<()> {
 /// Joins the finished segments up to the first that is missing.
 fn join_so_far(folder: &Folder, state: &State, output: &Path) -> Result<Value> {
     let failed = |why: String| Error::failed(output.display(), why);
-    if output.exists() {
-        return Err(failed("is there already".into()));
+    let place = absolute(output)?;
+    let part = part_of(&place);
+    let list = part.with_extension("ffconcat");
+    for path in [output, &part, &list] {
+        if is_there(path) {
+            return Err(Error::failed(path.display(), "is there already"));
+        }
+    }
+    if folder.root().to_string_lossy().contains(['\n', '\r']) {
+        return Err(Error::failed(
+            folder.root().display(),
+            "has a line break in its name, which a list for ffmpeg cannot hold",
+        ));
     }
     proof::find_tools()?;
     let control = Control::new().map_err(|e| Error::failed("signals", cli::reason(&e)))?;
@@ -66,14 +82,19 @@ fn join_so_far(folder: &Folder, state: &State, output: &Path) -> Result<Value> {
     if frames == 0 {
         return Err(failed("no segment is finished yet".into()));
     }
-    let part = part_of(output);
-    let list = part.with_extension("ffconcat");
-    let joined = film::join(&segments, folder, &list, (&part, None), &control, Duration::MAX)
+    let name = |chunk: &Chunk| folder.chunk(chunk.stage, chunk.first_frame).to_string_lossy().into_owned();
+    let write = |text: String| {
+        let failed = |e: io::Error| Failure::Fatal(Error::failed(list.display(), cli::reason(&e)));
+        File::create_new(&list).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
+    };
+    let joined = film::list(&segments, name)
+        .and_then(write)
+        .and_then(|()| film::join(&list, (&part, None), &control, Duration::MAX))
         .and_then(|()| proof::prove(&part, &[frames], Verify::Count, &control));
     let _ = fs::remove_file(&list);
     match joined {
         Ok(found) => {
-            fs::rename(&part, output).map_err(|e| failed(cli::reason(&e)))?;
+            fs::rename(&part, &place).map_err(|e| failed(cli::reason(&e)))?;
             Ok(json!({ "film": output, "frames": frames, "bytes": found.bytes }))
         }
         Err(why) => {

@@ -250,9 +250,11 @@ fn a_film_with_a_segment_twice_is_refused() {
 fn a_film_cannot_become_shorter() {
     let job = Job::new();
     let flags = ["--mezz", FFV1, "--final", "cp {in} {out}"];
-    std::fs::create_dir(job.path("film.part.mkv")).unwrap();
-    assert_eq!(job.run(&flags, &frames(0..20)).code, 1);
-    std::fs::remove_dir(job.path("film.part.mkv")).unwrap();
+    let real = std::env::var("PATH").unwrap();
+    job.script("ffmpeg", &format!("[[ $* != *'-f concat'* ]] || exit 1; PATH='{real}'; exec ffmpeg \"$@\""));
+    let mut command = job.command(&flags);
+    command.env("PATH", format!("{}:{real}", job.path("").display()));
+    assert_eq!(run(command, &frames(0..20)).code, 1);
     std::fs::remove_file(job.path("job/final/000000010.mkv")).unwrap();
     job.run(&[&flags[..], &["--resume", "--quiet"]].concat(), &frames(10..15))
         .failed(3, "seg-sink: <stdin>: ended after 15 frames; the run before saw the film end after 20");
