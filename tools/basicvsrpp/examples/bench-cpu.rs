@@ -11,7 +11,7 @@ use basicvsrpp::{
     network::{self, Backend, Earlier},
     picture::Output,
 };
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use simd::Level;
 use std::{collections::BTreeMap, env, time::Instant};
 
@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .rfind(|level| args.get(4).is_none_or(|name| level.to_string() == *name))
         .ok_or("this CPU has no such level")?;
 
-    let rgb24 = PixFmt::named("rgb24").ok_or("rgb24")?;
+    let rgb24 = RgbFmt::named("rgb24").ok_or("rgb24")?;
     let settings = Settings {
         width,
         height,

@@ -10,7 +10,7 @@ use basicvsrpp::{
     picture::Output,
 };
 use bytes::Bytes;
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use std::{path::Path, time::Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Model::from_weights(Weights::from_tensors(formula::by_name(formula::tensors_steady(64, 7)))?),
     };
     let max_memory = arguments.get(5).map(|bytes| bytes.parse()).transpose()?;
-    let fmt = PixFmt::named("rgb48le").ok_or("rgb48le")?;
+    let fmt = RgbFmt::named("rgb48le").ok_or("rgb48le")?;
     let settings = Settings {
         width,
         height,
@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(engine);
 
     // Agreement with float32 at this size.
-    let (few, fmt) = (6, PixFmt::named("rgb24").ok_or("rgb24")?);
+    let (few, fmt) = (6, RgbFmt::named("rgb24").ok_or("rgb24")?);
     let mut enlarged = [Vec::new(), Vec::new()];
     for (precision, kernels, all) in [(Precision::Fp32, None), (Precision::Fp16, kernels)]
         .into_iter()

@@ -2,7 +2,7 @@
 
 use crate::Weights;
 use bytes::Bytes;
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use std::{io, ops::Range};
 
 /// Arithmetic of features and convolutions. Flows and sampling coordinates are always float32.
@@ -21,10 +21,10 @@ pub struct Settings {
     pub width: usize,
     /// Height of the input frames in pixels, likewise.
     pub height: usize,
-    /// Pixel format of the frames that go in: any RGB format of `rawstream`.
-    pub in_fmt: PixFmt,
-    /// Pixel format of the frames that come out: any RGB format of `rawstream`.
-    pub out_fmt: PixFmt,
+    /// Pixel format of the frames that go in.
+    pub in_fmt: RgbFmt,
+    /// Pixel format of the frames that come out.
+    pub out_fmt: RgbFmt,
     /// Arithmetic.
     pub precision: Precision,
     /// Worker threads on the host.
@@ -37,9 +37,9 @@ impl Settings {
     /// The smallest width and height of a feature.
     pub const MIN_SIDE: usize = 64;
 
-    /// What every engine asks alike before it runs a network: size, formats, threads.
+    /// What every engine asks alike before it runs a network: size, threads.
     pub fn check(&self, weights: &Weights) -> Result<(), EngineError> {
-        let Self { width, height, in_fmt, out_fmt, threads, .. } = *self;
+        let Self { width, height, threads, .. } = *self;
         let pixels = weights.pixels();
         let least = pixels * Self::MIN_SIDE;
         if width < least || height < least {
@@ -51,13 +51,6 @@ impl Settings {
             return Err(EngineError::Failed(format!(
                 "frames of {width}x{height}: the network takes multiples of {pixels}"
             )));
-        }
-        for fmt in [in_fmt, out_fmt] {
-            if !fmt.is_rgb() {
-                return Err(EngineError::Failed(format!(
-                    "pixel format {fmt}: the network takes and gives RGB"
-                )));
-            }
         }
         if threads == 0 {
             return Err(EngineError::Failed("0 threads: 1 or more are needed".into()));

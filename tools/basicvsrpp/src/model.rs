@@ -68,10 +68,10 @@ impl Model {
 mod tests {
     use super::*;
     use crate::{Engine, Precision, Settings, cpu::CpuEngine, formula};
-    use rawstream::PixFmt;
+    use rawstream::RgbFmt;
 
     fn enlarge(model: &Model) -> Vec<u8> {
-        let (in_fmt, out_fmt) = (PixFmt::named("rgb24").unwrap(), PixFmt::named("rgb48le").unwrap());
+        let (in_fmt, out_fmt) = (RgbFmt::named("rgb24").unwrap(), RgbFmt::named("rgb48le").unwrap());
         let settings = Settings {
             width: 64,
             height: 64,

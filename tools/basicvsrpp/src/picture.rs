@@ -1,12 +1,12 @@
 //! Frames in wire order to planes of numbers and back.
 
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 
 /// What enlarged frames are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Clipped to 0..1, times the format's largest value, rounded half to even.
-    Wire(PixFmt),
+    Wire(RgbFmt),
     /// Planes R, G, B of little-endian float32 as the network computed them, not clipped: for comparisons.
     Float,
 }
@@ -23,7 +23,7 @@ impl Output {
 
 /// Where the samples of component `c` of a frame of `pixels` pixels are: the first one's index and the distance to the
 /// next, in samples.
-fn samples(fmt: PixFmt, pixels: usize, c: usize) -> (usize, usize) {
+fn samples(fmt: RgbFmt, pixels: usize, c: usize) -> (usize, usize) {
     let component = fmt.component(c);
     let first = fmt.plane_range(pixels, 1, component.plane).start + component.offset;
     (first / fmt.sample_bytes(), component.step / fmt.sample_bytes())
@@ -31,8 +31,8 @@ fn samples(fmt: PixFmt, pixels: usize, c: usize) -> (usize, usize) {
 
 /// Planes R, G, B, 0 to 1, out of a frame in wire order: `value / max`.
 ///
-/// `wire` is one whole frame of `pixels` pixels in the RGB format `fmt`.
-pub fn unpack(fmt: PixFmt, pixels: usize, wire: &[u8]) -> Vec<f32> {
+/// `wire` is one whole frame of `pixels` pixels in the format `fmt`.
+pub fn unpack(fmt: RgbFmt, pixels: usize, wire: &[u8]) -> Vec<f32> {
     let mut planes = Vec::with_capacity(3 * pixels);
     // Divided in double precision: value times the float32 reciprocal would be off by one unit in the last place.
     let level = |value: u16| (f64::from(value) / f64::from(fmt.max())) as f32;
@@ -89,9 +89,10 @@ fn quantise(value: f32, max: f32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rawstream::PixFmt;
 
-    fn rgb_formats() -> impl Iterator<Item = PixFmt> {
-        PixFmt::ALL.into_iter().filter(|fmt| fmt.is_rgb())
+    fn rgb_formats() -> impl Iterator<Item = RgbFmt> {
+        PixFmt::ALL.into_iter().filter_map(PixFmt::rgb)
     }
 
     #[test]
@@ -114,7 +115,7 @@ mod tests {
     fn components_are_where_ffmpeg_has_them() {
         let planes = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]; // R 0 51, G 102 153, B 204 255
         let bytes = |name: &str| {
-            let fmt = PixFmt::named(name).unwrap();
+            let fmt = RgbFmt::named(name).unwrap();
             let mut wire = vec![0; fmt.frame_bytes(2, 1)];
             pack(Output::Wire(fmt), &planes, &mut wire);
             assert_eq!(unpack(fmt, 2, &wire), planes, "{name}");

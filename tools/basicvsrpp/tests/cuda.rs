@@ -15,7 +15,7 @@ use basicvsrpp::{
 };
 use bytes::Bytes;
 use half::f16;
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 
 fn gpu() -> Option<Gpu> {
     match devices() {
@@ -282,10 +282,10 @@ fn flow_and_picture_outputs_equal_the_plain_ones() {
 
         for (in_fmt, output) in [
             ("rgb24", Output::Float),
-            ("rgb48le", Output::Wire(PixFmt::named("rgb48le").unwrap())),
-            ("gbrp10le", Output::Wire(PixFmt::named("bgr24").unwrap())),
+            ("rgb48le", Output::Wire(RgbFmt::named("rgb48le").unwrap())),
+            ("gbrp10le", Output::Wire(RgbFmt::named("bgr24").unwrap())),
         ] {
-            let in_fmt = PixFmt::named(in_fmt).unwrap();
+            let in_fmt = RgbFmt::named(in_fmt).unwrap();
             let frame = gpu.allocate(in_fmt.frame_bytes(w, h)).unwrap();
             let bytes: Vec<u8> = (0..frame.bytes).map(|_| (random.next() * 127.0 + 128.0) as u8).collect();
             gpu.upload(frame.address, &bytes).unwrap();
@@ -378,7 +378,7 @@ fn keeping_size(c: usize, b: usize) -> Model {
 }
 
 fn settings(width: usize, height: usize, precision: Precision) -> Settings {
-    let fmt = PixFmt::named("rgb24").unwrap();
+    let fmt = RgbFmt::named("rgb24").unwrap();
     Settings { width, height, in_fmt: fmt, out_fmt: fmt, precision, threads: 1, max_memory: None }
 }
 

@@ -15,6 +15,6 @@ mod y4m;
 
 pub use format::{ChromaLocation, ColorRange, Container, FieldOrder, Matrix, VideoFormat};
 pub use pipe::{stdin, stdout};
-pub use pixfmt::{Component, PixFmt};
+pub use pixfmt::{Component, PixFmt, RgbFmt};
 pub use read::{Declared, Error, FrameReader, PassError, Sink};
 pub use write::FrameWriter;

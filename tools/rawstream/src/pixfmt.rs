@@ -1,6 +1,10 @@
 //! Pixel formats by ffmpeg's names: plane order, packing and endianness are ffmpeg's.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{
+    fmt,
+    ops::{Deref, Range},
+    str::FromStr,
+};
 
 /// How samples lie in a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,6 +93,11 @@ impl PixFmt {
         matches!(self.color, Color::Rgb { .. })
     }
 
+    /// The same, known to be RGB; `None` for the YUV formats.
+    pub fn rgb(self) -> Option<RgbFmt> {
+        self.is_rgb().then_some(RgbFmt(self))
+    }
+
     /// Bytes of one sample: 1 up to 8 bits, else 2.
     pub const fn sample_bytes(self) -> usize {
         if self.bits > 8 { 2 } else { 1 }
@@ -159,6 +168,37 @@ impl PixFmt {
     /// Bytes of one frame of `width` x `height`.
     pub fn frame_bytes(self, width: usize, height: usize) -> usize {
         self.plane_range(width, height, self.planes() - 1).end
+    }
+}
+
+/// A pixel format of red, green and blue: what takes no other format asks for this type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RgbFmt(PixFmt);
+
+impl RgbFmt {
+    /// The RGB format of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        PixFmt::named(name)?.rgb()
+    }
+}
+
+impl Deref for RgbFmt {
+    type Target = PixFmt;
+
+    fn deref(&self) -> &PixFmt {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RgbFmt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for RgbFmt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

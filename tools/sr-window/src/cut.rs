@@ -1,7 +1,7 @@
 //! Where scenes begin. The decision for a frame looks at the frame before and at the frame itself, at nothing else,
 //! so that it is the same wherever a run was started.
 
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 
 /// Cells across and down.
 const CELLS: usize = 4;
@@ -16,8 +16,8 @@ const THRESHOLD: f32 = 0.25;
 pub struct Signature(Vec<[f32; LEVELS]>);
 
 impl Signature {
-    /// Looks at a frame in wire order, RGB, `width` x `height`.
-    pub fn of(frame: &[u8], width: usize, height: usize, pix_fmt: PixFmt) -> Self {
+    /// Looks at a frame in wire order, `width` x `height`.
+    pub fn of(frame: &[u8], width: usize, height: usize, pix_fmt: RgbFmt) -> Self {
         let components = [0, 1, 2].map(|c| pix_fmt.component(c));
         let step = components[0].step;
         let first = components.map(|c| pix_fmt.plane_range(width, height, c.plane).start + c.offset);

@@ -11,7 +11,7 @@ use basicvsrpp::{
     cuda::{self, CudaEngine, DeviceInfo},
 };
 use cli::{Error, Result, Session};
-use rawstream::{PixFmt, VideoFormat};
+use rawstream::{RgbFmt, VideoFormat};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -63,12 +63,13 @@ pub fn build(
     args: &Args,
     session: &Session,
     input: &VideoFormat,
-    out_fmt: PixFmt,
+    in_fmt: RgbFmt,
+    out_fmt: RgbFmt,
 ) -> Result<Vec<Box<dyn Engine>>> {
     let (width, height) = (input.width, input.height);
     if let Some(command) = &args.engine {
         session.setting("engine", command.as_str());
-        let child = Child::start(command, args.engine_timeout, input, out_fmt)?;
+        let child = Child::start(command, args.engine_timeout, input, *out_fmt)?;
         return Ok(vec![Box::new(child)]);
     }
     let model = model(&args.weights)?;
@@ -90,7 +91,7 @@ pub fn build(
     let settings = Settings {
         width: tile_width,
         height: tile_height,
-        in_fmt: input.pix_fmt,
+        in_fmt,
         out_fmt,
         precision: args.precision.unwrap_or(if on_cpu { Precision::Fp32 } else { Precision::Fp16 }),
         threads: args.threads.count(),

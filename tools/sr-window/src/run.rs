@@ -14,6 +14,7 @@ use crate::{
 use basicvsrpp::{Engine, EngineError};
 use bytes::Bytes;
 use cli::{Error, Input, Output, Result, Session};
+use rawstream::{PixFmt, RgbFmt};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,30 +36,29 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
     let input = Input::open(session, &args.input)?;
     let format = input.format().clone();
     let out_fmt = args.output.out_pix_fmt.unwrap_or(format.pix_fmt);
-    for pix_fmt in [format.pix_fmt, out_fmt] {
-        if !pix_fmt.is_rgb() {
-            let reason =
-                "the network works on RGB: rgb48le, rgb24, gbrp16le and their like; deint-crop writes them";
-            return Err(Error::usage(pix_fmt, reason));
-        }
-    }
+    let rgb = |pix_fmt: PixFmt| {
+        let reason =
+            "the network works on RGB: rgb48le, rgb24, gbrp16le and their like; deint-crop writes them";
+        pix_fmt.rgb().ok_or_else(|| Error::usage(pix_fmt, reason))
+    };
+    let (in_fmt, out_fmt) = (rgb(format.pix_fmt)?, rgb(out_fmt)?);
     settings(args, session, &input);
-    let engines = engines::build(args, session, &format, out_fmt)?;
+    let engines = engines::build(args, session, &format, in_fmt, out_fmt)?;
     let mut enlarged = format.clone();
     let scale = engines.first().map_or(1, |engine| engine.scale());
     enlarged.width *= scale;
     enlarged.height *= scale;
-    enlarged.pix_fmt = out_fmt;
+    enlarged.pix_fmt = *out_fmt;
     if let Some(frames) = emit.frames {
         session.expect(frames);
     } else if let Some(frames) = args.input.expect_frames {
         session.expect((args.first_frame + frames).saturating_sub(emit.start));
     }
-    let container = args.output.container(input.container(), out_fmt);
+    let container = args.output.container(input.container(), *out_fmt);
     // A window's frames come in a burst at its end, faster than what reads them wants them. They may wait: the next window
     // and whatever reads are then at work side by side.
     let output = Output::begin(session, container, &enlarged, args.window as usize)?;
-    through(args, input, output, engines)
+    through(args, input, in_fmt, output, engines)
 }
 
 fn settings(args: &Args, session: &Session, input: &Input<'_>) {
@@ -126,7 +126,13 @@ impl<'a> Line<'a> {
     }
 }
 
-fn through(args: &Args, input: Input<'_>, output: Output<'_>, engines: Vec<Box<dyn Engine>>) -> Result<()> {
+fn through(
+    args: &Args,
+    input: Input<'_>,
+    in_fmt: RgbFmt,
+    output: Output<'_>,
+    engines: Vec<Box<dyn Engine>>,
+) -> Result<()> {
     let line = Line { state: Mutex::new(State { output, turn: 0, failure: None }), turn: Condvar::new() };
     // A rendezvous: the reader gathers the next window while the engines work, and no further.
     let (send, receive) = sync_channel(0);
@@ -137,7 +143,7 @@ fn through(args: &Args, input: Input<'_>, output: Output<'_>, engines: Vec<Box<d
             let done = done.clone();
             scope.spawn(|| work(engine, &receive, done, &line));
         }
-        read(args, input, send, &spent, &line)
+        read(args, input, in_fmt, send, &spent, &line)
     });
     let state = line.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     state.failure.map_or(ending, Err)?;
@@ -148,6 +154,7 @@ fn through(args: &Args, input: Input<'_>, output: Output<'_>, engines: Vec<Box<d
 fn read(
     args: &Args,
     mut input: Input<'_>,
+    in_fmt: RgbFmt,
     send: SyncSender<(u64, Window)>,
     spent: &Receiver<Window>,
     line: &Line<'_>,
@@ -182,7 +189,7 @@ fn read(
         let picture = Bytes::from(buffer);
         let mut cut = false;
         if args.cuts == Switch::On {
-            let signature = Signature::of(&picture, format.width, format.height, format.pix_fmt);
+            let signature = Signature::of(&picture, format.width, format.height, in_fmt);
             cut = before.as_ref().is_some_and(|before| signature.is_cut(before));
             before = Some(signature);
         }

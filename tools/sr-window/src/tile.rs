@@ -6,7 +6,7 @@
 
 use basicvsrpp::{Engine, EngineError, Out, Settings};
 use bytes::Bytes;
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use std::ops::Range;
 
 /// Pixels that neighbouring tiles share at least, where the tile is large enough for it.
@@ -48,7 +48,7 @@ struct Part {
 }
 
 /// Byte ranges of the rows of a part of a picture of `width` x `height`, plane after plane.
-fn rows(fmt: PixFmt, (width, height): (usize, usize), part: Part) -> impl Iterator<Item = Range<usize>> {
+fn rows(fmt: RgbFmt, (width, height): (usize, usize), part: Part) -> impl Iterator<Item = Range<usize>> {
     let pixel = fmt.component(0).step;
     (0..fmt.planes()).flat_map(move |plane| {
         (part.y..part.y + part.height).map(move |y| {
@@ -63,8 +63,8 @@ pub struct Tiled {
     engine: Box<dyn Engine>,
     tile: (usize, usize),
     whole: (usize, usize),
-    in_fmt: PixFmt,
-    out_fmt: PixFmt,
+    in_fmt: RgbFmt,
+    out_fmt: RgbFmt,
     across: Vec<Span>,
     down: Vec<Span>,
 }
@@ -160,7 +160,7 @@ mod tests {
     /// Enlarges by repeating pixels, so that tiles cannot be told from the whole.
     struct Nearest {
         width: usize,
-        fmt: PixFmt,
+        fmt: RgbFmt,
     }
 
     impl Engine for Nearest {
@@ -184,7 +184,7 @@ mod tests {
     fn tiles_join_without_a_seam() {
         let (width, height) = (150, 97);
         for name in ["rgb24", "rgb48le", "gbrp"] {
-            let fmt = PixFmt::named(name).unwrap();
+            let fmt = RgbFmt::named(name).unwrap();
             let noise =
                 |seed: usize| (0..fmt.frame_bytes(width, height)).map(move |i| (i * (seed + 7) % 251) as u8);
             let frames: Vec<Bytes> = (0..3).map(|seed| noise(seed).collect()).collect();

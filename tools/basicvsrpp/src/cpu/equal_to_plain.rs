@@ -335,7 +335,7 @@ fn reconstruction() {
     let (width, height) = (65, 70);
     let bytes = formula::safetensors(&formula::tensors(16, 1), "");
     let model = Model::new(&Checkpoint::safetensors("formula", &bytes).unwrap()).unwrap();
-    let rgb24 = rawstream::PixFmt::named("rgb24").unwrap();
+    let rgb24 = rawstream::RgbFmt::named("rgb24").unwrap();
     let settings = Settings {
         width,
         height,

@@ -8,7 +8,7 @@ use crate::{
     network::{Backend, Earlier},
     picture::{self, Output},
 };
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use rayon::prelude::*;
 
 /// `channels` planes of `height` rows of `width` values.
@@ -378,7 +378,7 @@ pub struct Plain<'a> {
     /// Size of the input frames.
     pub height: usize,
     /// Their format.
-    pub input: PixFmt,
+    pub input: RgbFmt,
     /// What the enlarged frames are written as.
     pub output: Output,
 }

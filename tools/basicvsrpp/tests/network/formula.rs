@@ -15,7 +15,7 @@ use basicvsrpp::{
     formula, network,
     picture::Output,
 };
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use simd::Level;
@@ -52,7 +52,7 @@ impl Case {
     }
 
     fn settings(&self) -> Settings {
-        let rgb24 = PixFmt::named("rgb24").unwrap();
+        let rgb24 = RgbFmt::named("rgb24").unwrap();
         let (width, height) = (self.number("width"), self.number("height"));
         let (precision, threads) = (Precision::Fp32, 2);
         Settings { width, height, in_fmt: rgb24, out_fmt: rgb24, precision, threads, max_memory: None }

@@ -10,7 +10,7 @@ use basicvsrpp::{
     picture::Output,
 };
 use bytes::Bytes;
-use rawstream::PixFmt;
+use rawstream::RgbFmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{fs, path::PathBuf};
@@ -137,7 +137,7 @@ fn check_on(name: &str, precision: Precision, engine: impl Fn(&Model, &Settings)
     let limits = &manifest["tolerances"][arithmetic];
     let limit = |name: &str| limits[name].as_f64().unwrap();
     let model = Model::load(&folder.join(text(&case["checkpoint"]))).unwrap();
-    let rgb24 = PixFmt::named("rgb24").unwrap();
+    let rgb24 = RgbFmt::named("rgb24").unwrap();
     let (width, height) = (number(&case["width"]), number(&case["height"]));
     let settings =
         Settings { width, height, in_fmt: rgb24, out_fmt: rgb24, precision, threads: 2, max_memory: None };
