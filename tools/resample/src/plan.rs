@@ -14,8 +14,8 @@ use crate::{
     color::{Coding, Matrix3, from_rgb, to_rgb},
     filter::Filter,
     node::{
-        Diffuse, HorizontalF32, HorizontalU16, Matrix, MatrixU16, Node, Op, Port, Quantize, Shift, Source,
-        ToFloat, VerticalF32, VerticalU16,
+        Diffuse, HorizontalF32, HorizontalU16, MakeRows, Matrix, MatrixU16, Node, Port, Quantize, Shift,
+        Source, ToFloat, VerticalF32, VerticalU16,
     },
     ops::{GatherF32, GatherU16},
 };
@@ -137,14 +137,17 @@ struct Builder<'a> {
     options: &'a Options,
     nodes: Vec<Node>,
     ports: [Port; 3],
+    /// Scale and offset of the last node, where that brings all three components to float.
+    to_float: Option<(f32, f32)>,
 }
 
 impl Builder<'_> {
     /// Adds a node for the components in `which`.
-    fn add(&mut self, op: Op, which: &[usize], geometry: Geometry, float: bool) {
+    fn add(&mut self, op: impl MakeRows + 'static, which: &[usize], geometry: Geometry, float: bool) {
+        self.to_float = None;
         let node = self.nodes.len();
         self.nodes.push(Node {
-            op,
+            op: Box::new(op),
             inputs: which.iter().map(|&c| self.ports[c]).collect(),
             channels: which.len(),
             width: geometry.x.samples,
@@ -158,7 +161,7 @@ impl Builder<'_> {
     fn source(&mut self, source: &Picture, plane: &Plane, which: &[usize]) {
         let Picture { width, height, pix_fmt, .. } = *source;
         let source = Source { first: which[0], pix_fmt, size: (width, height) };
-        self.add(Op::Source(source), which, plane.geometry, false);
+        self.add(source, which, plane.geometry, false);
         if let Some(node) = self.nodes.last_mut() {
             node.inputs.clear();
         }
@@ -166,12 +169,11 @@ impl Builder<'_> {
 
     /// To integers of `bits` bits.
     fn quantize(&mut self, scale: f32, offset: f32, bits: u32, which: &[usize], geometry: Geometry) {
-        let max = max(bits);
-        let op = match self.options.dither {
-            Dither::Error => Op::Diffuse(Diffuse { scale, offset, max }),
-            dither => Op::Quantize(Quantize { scale, offset, max, dither, first: which[0] }),
-        };
-        self.add(op, which, geometry, false);
+        let (max, first) = (max(bits), which[0]);
+        match self.options.dither {
+            Dither::Error => self.add(Diffuse { scale, offset, max }, which, geometry, false),
+            dither => self.add(Quantize { scale, offset, max, dither, first }, which, geometry, false),
+        }
     }
 
     fn recode(&mut self, plane: &mut Plane, to: Coding, which: &[usize]) {
@@ -180,70 +182,55 @@ impl Builder<'_> {
         match (from.bits, to.bits) {
             _ if from == to => {}
             (Some(a), Some(b)) if !from.full && !to.full && a <= b => {
-                self.add(Op::Shift(Shift { bits: b - a }), which, plane.geometry, false);
+                self.add(Shift { bits: b - a }, which, plane.geometry, false);
             }
             (Some(_), Some(bits)) => {
-                let to_float = ToFloat { scale: 1.0, offset: 0.0 };
-                self.add(Op::ToFloat(to_float), which, plane.geometry, true);
+                self.add(ToFloat { scale: 1.0, offset: 0.0 }, which, plane.geometry, true);
                 self.quantize(scale, offset, bits, which, plane.geometry);
             }
             (Some(_), None) => {
-                self.add(Op::ToFloat(ToFloat { scale, offset }), which, plane.geometry, true);
+                self.add(ToFloat { scale, offset }, which, plane.geometry, true);
+                self.to_float = (which.len() == 3).then_some((scale, offset));
             }
             (None, Some(bits)) => self.quantize(scale, offset, bits, which, plane.geometry),
             (None, None) => {}
         }
     }
 
-    /// Mixes the three components, which are float and of one size.
+    /// Mixes the three components, which are float and of one size. Where they have only just become float, both is done
+    /// in one node.
     fn matrix(&mut self, matrix: [[f32; 3]; 3], geometry: Geometry) {
-        let op = match self.nodes.pop() {
-            Some(Node { op: Op::ToFloat(ToFloat { scale, offset }), inputs, channels: 3, .. }) => {
-                self.ports.copy_from_slice(&inputs);
-                Op::MatrixU16(MatrixU16 { matrix, scale, offset })
-            }
-            last => {
-                self.nodes.extend(last);
-                Op::Matrix(Matrix { matrix })
-            }
+        let Some((scale, offset)) = self.to_float else {
+            return self.add(Matrix { matrix }, &[0, 1, 2], geometry, true);
         };
-        self.add(op, &[0, 1, 2], geometry, true);
+        if let Some(to_float) = self.nodes.pop() {
+            self.ports.copy_from_slice(&to_float.inputs);
+        }
+        self.add(MatrixU16 { matrix, scale, offset }, &[0, 1, 2], geometry, true);
     }
 
     fn resize(&mut self, plane: &mut Plane, to: Geometry, which: &[usize]) {
         let from = plane.geometry;
-        let bits = plane.coding.bits;
         let ratio = |from: Axis, to: Axis| to.length / from.length;
         let (x, y) = (ratio(from.x, to.x), ratio(from.y, to.y));
         // A horizontal node is taken to cost twice a vertical one.
         let x_first = x.max(1.0) * 2.0 + x * y.max(1.0) < y.max(1.0) + y * x.max(1.0) * 2.0;
         for horizontal in [x_first, !x_first] {
-            let op = if horizontal {
-                plane.geometry.x = to.x;
-                from.x.filter(to.x, self.options).map(|filter| self.horizontal(filter, bits))
-            } else {
-                plane.geometry.y = to.y;
-                from.y.filter(to.y, self.options).map(|filter| match bits {
-                    Some(bits) => Op::VerticalU16(VerticalU16 { filter, max: max(bits) }),
-                    None => Op::VerticalF32(VerticalF32 { filter }),
-                })
-            };
-            if let Some(op) = op {
-                self.add(op, which, plane.geometry, bits.is_none());
-            }
-        }
-    }
-
-    fn horizontal(&self, filter: Filter, bits: Option<u32>) -> Op {
-        let level = self.options.level;
-        match bits {
-            Some(bits) => {
-                let gather = GatherU16::new(&filter, level);
-                Op::HorizontalU16(HorizontalU16 { filter, gather, max: max(bits) })
-            }
-            None => {
-                let gather = GatherF32::new(&filter, level);
-                Op::HorizontalF32(HorizontalF32 { filter, gather })
+            let Geometry { x, y } = &mut plane.geometry;
+            let (from, to) = if horizontal { (x, to.x) } else { (y, to.y) };
+            let Some(filter) = std::mem::replace(from, to).filter(to, self.options) else { continue };
+            let (level, geometry) = (self.options.level, plane.geometry);
+            match (horizontal, plane.coding.bits.map(max)) {
+                (true, Some(max)) => {
+                    let gather = GatherU16::new(&filter, level);
+                    self.add(HorizontalU16 { filter, gather, max }, which, geometry, false);
+                }
+                (true, None) => {
+                    let gather = GatherF32::new(&filter, level);
+                    self.add(HorizontalF32 { filter, gather }, which, geometry, true);
+                }
+                (false, Some(max)) => self.add(VerticalU16 { filter, max }, which, geometry, false),
+                (false, None) => self.add(VerticalF32 { filter }, which, geometry, true),
             }
         }
     }
@@ -284,7 +271,8 @@ impl Plan {
                 return Err(Error(format!("a picture of {}x{} is none", picture.width, picture.height)));
             }
         }
-        let mut builder = Builder { options, nodes: Vec::new(), ports: [Port { node: 0, channel: 0 }; 3] };
+        let mut builder =
+            Builder { options, nodes: Vec::new(), ports: [Port { node: 0, channel: 0 }; 3], to_float: None };
         let (mut state, target_state) = (State::of(source), State::of(target));
         if state.rgb {
             builder.source(source, &state.luma, &[0, 1, 2]);

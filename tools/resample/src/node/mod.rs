@@ -24,7 +24,7 @@ pub(crate) struct Port {
 /// A node. Channel `i` of its output is made from `inputs[i]`, but a matrix mixes its three.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub op: Op,
+    pub op: Box<dyn MakeRows>,
     pub inputs: Vec<Port>,
     pub channels: usize,
     pub width: usize,
@@ -33,23 +33,7 @@ pub(crate) struct Node {
 }
 
 /// What a node does.
-#[derive(Debug)]
-pub(crate) enum Op {
-    Source(Source),
-    Shift(Shift),
-    ToFloat(ToFloat),
-    Quantize(Quantize),
-    Diffuse(Diffuse),
-    VerticalU16(VerticalU16),
-    VerticalF32(VerticalF32),
-    HorizontalU16(HorizontalU16),
-    HorizontalF32(HorizontalF32),
-    Matrix(Matrix),
-    MatrixU16(MatrixU16),
-}
-
-/// How rows are made.
-pub(crate) trait MakeRows: fmt::Debug {
+pub(crate) trait MakeRows: fmt::Debug + Send + Sync {
     /// The rows of the inputs that rows `rows` need.
     fn needs(&self, rows: Range<usize>) -> Range<usize> {
         rows
@@ -97,38 +81,20 @@ impl<'a> Inputs<'a> {
     }
 }
 
-impl Op {
-    fn make(&self) -> &dyn MakeRows {
-        match self {
-            Self::Source(op) => op,
-            Self::Shift(op) => op,
-            Self::ToFloat(op) => op,
-            Self::Quantize(op) => op,
-            Self::Diffuse(op) => op,
-            Self::VerticalU16(op) => op,
-            Self::VerticalF32(op) => op,
-            Self::HorizontalU16(op) => op,
-            Self::HorizontalF32(op) => op,
-            Self::Matrix(op) => op,
-            Self::MatrixU16(op) => op,
-        }
-    }
-}
-
 impl Node {
     /// The rows of the inputs that rows `rows` need.
     pub fn needs(&self, rows: Range<usize>) -> Range<usize> {
-        self.op.make().needs(rows)
+        self.op.needs(rows)
     }
 
     /// The rows to make at once when row `y` is the next one, of `end` in all.
     pub fn batch(&self, y: usize, end: usize) -> Range<usize> {
-        y..end.min(y + self.op.make().batch())
+        y..end.min(y + self.op.batch())
     }
 
     /// Makes rows `rows`, a batch, from the rows of the nodes `before` it.
     pub fn make_rows(&self, level: Level, frame: &[u8], before: &[Ring], out: &mut Ring, rows: Range<usize>) {
         let inputs = Inputs { level, frame, before, ports: &self.inputs };
-        self.op.make().make_rows(&inputs, out, rows);
+        self.op.make_rows(&inputs, out, rows);
     }
 }
