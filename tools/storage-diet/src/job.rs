@@ -289,6 +289,11 @@ pub fn segments_done(segments: &Path) -> Result<u64> {
 }
 
 impl<'a> Job<'a> {
+    /// Removes unfinished work.
+    pub fn end(&self) {
+        self.folder.end();
+    }
+
     /// The job whose folder this is, to be finished there.
     pub fn of(run: Run<'a>, path: &Path) -> Result<Self> {
         let record = Record::read(path)?;
@@ -322,7 +327,7 @@ impl<'a> Job<'a> {
         };
         let (film, first) = (film_name(&self.order.variables), self.order.frames()?.start);
         let told = ending::write(&self.folder, &self.order.record, first, film, ending);
-        self.folder.end();
+        self.end();
         let frames = made?;
         told?;
         let film = self.folder.path(film);
@@ -370,6 +375,10 @@ impl<'a> Job<'a> {
         }
         let name = film_name(variables);
         if variables.part().is_some() {
+            // Said before it is renamed: what says that a part is finished is believed only where the part is.
+            let finished = Finished { bytes: video_bytes, frames, video_bytes };
+            let record = Record { finished: Some(finished), ..self.order.record.clone() };
+            self.folder.write(RECORD, &record)?;
             let part = self.folder.path(name);
             durable::finish(&video, &part).map_err(|e| Error::failed(video.display(), cli::reason(&e)))?;
         } else {
@@ -398,7 +407,9 @@ pub fn count(video: &Path, expected: u64) -> Result<u64> {
 
 /// Makes the film of [`VIDEO`]: puts the sound, subtitles and chapters of SRC beside it, from frame `start` on.
 pub fn add_the_rest(run: Run<'_>, folder: &Folder, variables: &Variables, start: u64) -> Result<()> {
-    let work = folder.path(&Folder::unfinished("mux"));
+    let work = Folder::unfinished("mux");
+    folder.remove(&work)?;
+    let work = folder.path(&work);
     std::fs::create_dir(&work).map_err(|e| Error::failed(work.display(), cli::reason(&e)))?;
     let (src, video) = (variables.get("SRC").into(), folder.path(VIDEO));
     let mux = Mux { src, video, out: folder.path("film.mkv"), audio: audio(variables), start, work };

@@ -94,6 +94,13 @@ pub fn make(run: Run<'_>, option: &str, variables: Variables) -> Result<()> {
 /// Goes on with every job that has not come to its film, and with the next where one fails again.
 pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
     let (out, variables, given) = out(operands)?;
+    let own = |name: &str| variables.to_keep().contains_key(name) && !["SRC", "ENGINE"].contains(&name);
+    if let Some((name, _)) = given.iter().find(|(name, _)| own(name)) {
+        return Err(Error::usage(
+            name,
+            "a job goes on with the settings that it was begun with; only SRC and ENGINE may be said",
+        ));
+    }
     let (jobs, wrong) = found(&out, &given)?;
     let open: Vec<Found> = jobs.into_iter().filter(|job| !job.is_finished()).collect();
     if open.is_empty() && wrong.is_empty() {
@@ -228,6 +235,7 @@ pub fn finish(run: Run<'_>) -> Result<()> {
     let mut job = Job::of(run, &here)?;
     let disk = Disk::watch(&here, &here.join("reports/disk"))?;
     let frames = job.finish(&disk)?;
+    job.end();
     cli::print_line(format_args!("film: {}, {frames} frames", here.join("film.mkv").display()))?;
     Ok(())
 }

@@ -37,6 +37,7 @@ impl Stop {
     /// Errors: the system does not let it.
     pub fn on_signals(tool: &'static str) -> Result<Self> {
         let stop = Self::default();
+        stop.state().hint = "stopped".into();
         let mut signals = ending_signals().map_err(|e| Error::failed("signals", reason(&e)))?;
         let shared = stop.clone();
         thread::spawn(move || {

@@ -114,9 +114,10 @@ impl Variables {
     }
 
     /// What a job's folder holds, which anybody may have written: only what would be taken if it were typed. Those of `typed`
-    /// that a job does not keep come with it.
+    /// that a job does not keep come with it, and SRC, since a film may lie elsewhere by now: it is known by its bytes.
     pub fn kept(kept: &BTreeMap<String, String>, typed: &[(String, String)]) -> Result<Self> {
-        let not_kept = |name: &str| KINDS.iter().any(|(n, _, _, keeps)| *n == name && !keeps);
+        let not_kept =
+            |name: &str| name == "SRC" || KINDS.iter().any(|(n, _, _, keeps)| *n == name && !keeps);
         let kept = kept.iter().map(|(name, value)| (name.clone(), value.clone()));
         let all: Vec<_> = kept.chain(typed.iter().filter(|(name, _)| not_kept(name)).cloned()).collect();
         Self::new(&all)
