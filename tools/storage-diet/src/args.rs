@@ -7,7 +7,7 @@ use crate::{
     jobs,
     makefile::Makefile,
     mux::{self, Audio, Mux},
-    ocr,
+    ocr, plan, report,
     stop::Stop,
     variables::{Variables, typed},
     verify,
@@ -52,6 +52,16 @@ enum What {
     /// Read the bitmap subtitles of SRC as text, into OUT
     Subs {
         /// SRC=film.mkv OUT=dir LANG=eng
+        variables: Vec<String>,
+    },
+    /// What every option would take of disk and time, from samples of the film
+    Plan {
+        /// NAME=VALUE
+        variables: Vec<String>,
+    },
+    /// Every option on SAMPLE of the film, measured, beside the plan and the note, as a page
+    Report {
+        /// NAME=VALUE
         variables: Vec<String>,
     },
     /// Print an option's pipes as a shell runs them
@@ -123,6 +133,8 @@ impl Tool for StorageDiet {
                 let (src, out) = (check::film(&variables)?, Path::new(variables.get("OUT")));
                 ocr::ocr_within(session, scratch.path(), src, out, variables.get("LANG"))
             }
+            What::Plan { variables } => plan::plan(run, &Variables::new(&typed(&variables)?)?).map(drop),
+            What::Report { variables } => report::report(run, &Variables::new(&typed(&variables)?)?),
             What::Option(words) => {
                 let (option, variables) = option(&words)?;
                 jobs::make(run, option, variables)

@@ -65,6 +65,24 @@ impl Bytes {
     }
 }
 
+/// What was in a folder at one time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// Seconds since 1970.
+    pub at: f64,
+    /// What was there.
+    pub bytes: Bytes,
+}
+
+/// Reads what a [`Disk`] has written. Lines that are no moments are passed over: the last one may be torn.
+pub fn moments(text: &str) -> impl Iterator<Item = Moment> {
+    text.lines().filter_map(|line| {
+        let [at, pre, mezz, film] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        let bytes = Bytes { pre: pre.parse().ok()?, mezz: mezz.parse().ok()?, film: film.parse().ok()? };
+        Some(Moment { at: at.parse().ok().filter(|at: &f64| at.is_finite())?, bytes })
+    })
+}
+
 /// Watches a folder until it is dropped.
 #[derive(Debug)]
 pub struct Disk {
@@ -197,5 +215,11 @@ mod tests {
         let lines = fs::read_to_string(path("reports/disk")).unwrap();
         let ends: Vec<_> = lines.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(ends, ["1 110 11000", "1 110 1000"]);
+    }
+
+    #[test]
+    fn a_torn_line_is_no_moment() {
+        let read: Vec<_> = moments("12.5 1 2 3\nx\n13.5 4 5").collect();
+        assert_eq!(read, [Moment { at: 12.5, bytes: Bytes { pre: 1, mezz: 2, film: 3 } }]);
     }
 }

@@ -24,7 +24,7 @@ pub struct Folder {
 }
 
 /// Unfinished work, which nobody goes on with.
-const WORK: &str = "work";
+pub const WORK: &str = "work";
 /// What the stages have to say of themselves.
 pub const REPORTS: &str = "reports";
 /// seg-sink's.

@@ -216,7 +216,7 @@ impl Order {
 
     /// What a pass comes to. Where all frames are in segments there is nothing left but to join them.
     fn programs(&self, makefile: &Makefile, pass: &Pass, span: Span) -> Result<Vec<Program>> {
-        let values = values(&self.variables, &self.record, span);
+        let values = values(&self.variables, (self.record.crop.as_deref(), &self.record.prepared), span);
         let out = if pass.is_segmented() { VIDEO.into() } else { Folder::unfinished(pass.leaves()) };
         let mut programs = pipeline::programs(makefile, pass, &values, &out)
             .map_err(|why| Error::failed("Makefile", why))?;
@@ -349,7 +349,8 @@ impl<'a> Job<'a> {
                 stop: self.run.stop,
                 made: &|frames| progress.made(frames),
                 note: &|words| self.run.session.note(words),
-                events: if pass.is_segmented() { Some(self.folder.append("reports/events")?) } else { None },
+                input: None,
+                output: if pass.is_segmented() { Some(self.folder.append("reports/events")?) } else { None },
             };
             pipe::run(&programs, &around)?;
             disk.look();
@@ -496,13 +497,13 @@ impl Record {
     }
 }
 
-/// What the stages are told.
-pub fn values(variables: &Variables, record: &Record, span: Span) -> Values {
+/// What the stages are told: of pictures that are cropped so, as CROP has it or as was found, and then have the size `prepared`.
+pub fn values(variables: &Variables, (crop, prepared): (Option<&str>, &str), span: Span) -> Values {
     let mut values = Values::default();
     settings(variables, &mut values);
-    values.set("crop", record.crop.as_deref().unwrap_or(variables.get("CROP")));
-    values.set("prepared", &record.prepared);
-    values.set("enlarged", enlarged(&record.prepared));
+    values.set("crop", crop.unwrap_or(variables.get("CROP")));
+    values.set("prepared", prepared);
+    values.set("enlarged", enlarged(prepared));
     span.tell(&mut values);
     values
 }

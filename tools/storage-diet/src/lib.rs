@@ -11,7 +11,7 @@
 //! | [`folder`], [`job`], [`ending`] | a job on the disk, from what was typed to the film, and what that took |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
 //! | [`mux`], [`verify`], [`ocr`] | sound, subtitles and chapters; proof; bitmap subtitles as text |
-//! | [`plan`], [`disk`] | what options would take of disk and time; what they take |
+//! | [`plan`], [`disk`], [`report`] | what options would take of disk and time; what they take; both on a page |
 //! | [`program`], [`probe`] | other programs, and what they know of a film |
 
 mod args;
@@ -32,6 +32,7 @@ pub mod probe;
 pub mod program;
 pub mod progress;
 pub mod recipe;
+pub mod report;
 pub mod span;
 pub mod stop;
 pub mod template;

@@ -35,8 +35,10 @@ pub struct Surroundings<'a> {
     pub made: &'a (dyn Fn(u64) + Sync),
     /// Is called with what our tools have to say while they work.
     pub note: &'a (dyn Fn(&str) + Sync),
-    /// Where what the last program writes to its standard output is added; `None`: nowhere.
-    pub events: Option<File>,
+    /// What the first program reads from its standard input; `None`: nothing.
+    pub input: Option<File>,
+    /// Where what the last program writes to its standard output goes; `None`: nowhere.
+    pub output: Option<File>,
 }
 
 /// A program that was started.
@@ -55,7 +57,7 @@ struct Ended {
     said: String,
 }
 
-/// Runs all of them to their ends. No byte is read from standard input.
+/// Runs all of them to their ends. No byte is read from this process's standard input.
 ///
 /// Errors: one cannot be started; one failed, and that is what the error says; the run was stopped.
 pub fn run(programs: &[Program], around: &Surroundings<'_>) -> Result<()> {
@@ -64,8 +66,10 @@ pub fn run(programs: &[Program], around: &Surroundings<'_>) -> Result<()> {
     let counted = programs.iter().rposition(|p| is_ours(&p.words[0]) && p.words[0] != "seg-sink");
     let ended = thread::scope(|scope| -> Result<Vec<Ended>> {
         let mut started: Vec<(Running, thread::ScopedJoinHandle<'_, String>)> = Vec::new();
-        let mut input = Stdio::null();
-        let mut failed = None;
+        let (mut input, mut failed) = (Stdio::null(), None);
+        if let Some(file) = &around.input {
+            input = file.try_clone().map_err(|e| Error::failed("pipe", reason(&e)))?.into();
+        }
         for (i, program) in programs.iter().enumerate() {
             let (output, next) = match output(i + 1 == programs.len(), around) {
                 Ok(both) => both,
@@ -110,8 +114,8 @@ fn output(is_last: bool, around: &Surroundings<'_>) -> io::Result<(Stdio, Stdio)
         let (reader, writer) = io::pipe()?;
         return Ok((writer.into(), reader.into()));
     }
-    let output = match &around.events {
-        Some(events) => events.try_clone()?.into(),
+    let output = match &around.output {
+        Some(output) => output.try_clone()?.into(),
         None => Stdio::null(),
     };
     Ok((output, Stdio::null()))

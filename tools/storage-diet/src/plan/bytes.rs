@@ -104,3 +104,79 @@ fn in_segments(frames: u64, rates: Rates, segments: Segments) -> (f64, f64) {
     }
     (mezz, peak)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::shape::tests::shapes;
+    use proptest::prelude::*;
+
+    fn shape(name: &str) -> Shape {
+        shapes().into_iter().find(|shape| shape.name == name).unwrap()
+    }
+
+    const RATES: Rates = Rates { pre: 10.0, mezz: 100.0, video: 3.0, sound: 1.0 };
+
+    fn segments(jobs: u64, lag: f64) -> Segments {
+        Segments { frames: 100, jobs, lag, window: 0 }
+    }
+
+    #[test]
+    fn without_segments_everything_is_there_at_once() {
+        let none = segments(1, Segments::SLOWEST);
+        let bytes = on_disk(&shape("option0"), 1000, RATES, none, 8);
+        assert_eq!(
+            bytes,
+            Bytes { peak: 10_080.0 + 100_000.0 + 3000.0, pre: 10_080.0, mezz: 100_000.0, film: 4000.0 }
+        );
+        // The mux has pictures and sound, and the film of both.
+        let small = Rates { pre: 0.0, mezz: 1.0, ..RATES };
+        assert_eq!(on_disk(&shape("option2"), 1000, small, none, 0).peak, 8000.0);
+    }
+
+    #[test]
+    fn an_encoder_that_is_slower_has_one_mezzanine_more_than_it_encodes() {
+        for jobs in [1, 3] {
+            let bytes = on_disk(&shape("option5"), 1000, RATES, segments(jobs, Segments::SLOWEST), 0);
+            assert_eq!(bytes.mezz, (jobs + 1) as f64 * 100.0 * RATES.mezz);
+        }
+        // One that is quick has done with a mezzanine before the next has come far.
+        let quick = on_disk(&shape("option5"), 1000, RATES, segments(1, 0.1), 0);
+        assert_eq!(quick.mezz, 110.0 * RATES.mezz);
+    }
+
+    #[test]
+    fn segments_are_joined_beside_the_pre_mezzanine() {
+        let rates = Rates { mezz: 0.1, ..RATES };
+        let bytes = on_disk(&shape("recommended"), 1000, rates, segments(1, 1.0), 0);
+        assert_eq!(bytes.peak, 10_000.0 + 2.0 * 3000.0);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_rates(
+            frames in 1u64..3000, more in 0u64..3000, length in 1u64..500, jobs in 1u64..5, lag in 0.01f64..50.0, window in 0u64..100,
+            pre in 0.0f64..1e6, mezz in 0.0f64..1e6, video in 0.0f64..1e6, sound in 0.0f64..1e6, context in 0u64..100,
+        ) {
+            let rates = Rates { pre, mezz, video, sound };
+            let segments = Segments { frames: length, jobs, lag, window };
+            for shape in shapes() {
+                let rates = Rates { pre: shape.pre().map_or(0.0, |_| pre), mezz: shape.mezz().map_or(0.0, |_| mezz), ..rates };
+                let is = on_disk(&shape, frames, rates, segments, context);
+                for part in [is.pre, is.mezz, is.film] {
+                    prop_assert!(is.peak >= part, "{} {is:?}", shape.name);
+                }
+                prop_assert!(is.mezz <= rates.mezz * frames as f64 * 1.000_001);
+                if shape.segmented {
+                    prop_assert!(is.mezz <= rates.mezz * ((jobs + 1) * length) as f64 * 1.000_001);
+                    // The slowest encoder is the worst case.
+                    let worst = Segments { lag: Segments::SLOWEST, window: 0, ..segments };
+                    prop_assert!(on_disk(&shape, frames, rates, worst, context).peak >= is.peak * 0.999_999);
+                } else {
+                    let longer = on_disk(&shape, frames + more, rates, segments, context);
+                    prop_assert!(longer.peak >= is.peak && longer.film >= is.film && longer.mezz >= is.mezz);
+                }
+            }
+        }
+    }
+}

@@ -247,3 +247,357 @@ fn bytes_per_frame(sample: &StageSample, stretch: u64) -> f64 {
         + (sizes(true).count() as f64 - 1.0) / sample.frames as f64;
     keys * mean(sizes(true)) + (1.0 - keys) * mean(sizes(false))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        makefile::Makefile,
+        plan::{
+            earlier::FilesFound,
+            samples::{Measurement, Packet},
+            shape::tests::shapes,
+        },
+        recipe::Recipe,
+    };
+
+    /// What was measured on a film of 300 frames in pictures of 64x64, but for most of the packets.
+    pub(in crate::plan) fn recorded() -> Vec<Measurement> {
+        serde_json::from_str(include_str!("../../tests/data/measurements.json")).unwrap()
+    }
+
+    pub(in crate::plan) fn request(frames: u64, segment: u64, jobs: u64) -> Request {
+        let work = Work { frames, segment, window: 8, overlap: 2 };
+        Request { start: 0, work, context: 0, jobs, sound: 2345.5 }
+    }
+
+    fn runs() -> Vec<Run> {
+        let run = |option: &str, first_frame, frames, wall_s, [pre, mezz, video]: [u64; 3]| Run {
+            option: option.into(),
+            first_frame,
+            frames,
+            wall_s,
+            resumed: false,
+            timed: true,
+            segment: 50,
+            files_bytes: FilesFound { pre, mezz, video, film: video + 1 },
+        };
+        vec![
+            run("option0", 40, 100, 14.5, [226_000, 2_700_000, 110_000]),
+            run("option4", 0, 300, 33.25, [0, 0, 330_000]),
+        ]
+    }
+
+    /// An option, its peak, its pre-mezzanine, its mezzanine, its film, its seconds, and its lag.
+    type Figures = (&'static str, [u64; 3], [u64; 3], [u64; 3], [u64; 3], [f64; 3], Option<f64>);
+
+    fn check(rows: &[Row], figures: &[Figures]) {
+        assert_eq!(rows.len(), figures.len());
+        let spread = |[low, expected, high]: [u64; 3]| Spread { low, expected, high };
+        let file = |sizes: [u64; 3]| Some(spread(sizes)).filter(|s| s.high > 0);
+        for (row, &(option, peak, pre, mezz, film, [low, expected, high], lag)) in rows.iter().zip(figures) {
+            let files_bytes = Files { pre: file(pre), mezz: file(mezz), film: file(film) };
+            let wall_s = Spread { low, expected, high };
+            let want = Row { option: option.into(), peak_bytes: spread(peak), files_bytes, wall_s, lag };
+            assert_eq!(*row, want);
+        }
+    }
+
+    const NONE: [u64; 3] = [0; 3];
+
+    #[test]
+    fn a_film_of_two_hours() {
+        let work = Work { frames: 192_000, segment: 15_000, window: 96, overlap: 8 };
+        let asked = Request { work, ..request(0, 0, 1) };
+        let model = Model::new(Measured::new(recorded()), &shapes(), runs(), asked);
+        assert_eq!(model.sampled_frames(), 144);
+        check(&model.whole(), &TWO_HOURS);
+    }
+
+    #[test]
+    fn what_is_known_counts() {
+        let model = Model::new(Measured::new(recorded()), &shapes(), runs(), request(300, 50, 2));
+        assert_eq!(model.earlier().len(), 2);
+        check(&model.whole(), &KNOWN);
+    }
+
+    #[test]
+    fn an_excerpt_has_its_context_in_the_pre_mezzanine() {
+        let asked = Request { start: 60, context: 4, ..request(200, 48, 1) };
+        check(&Model::new(Measured::new(recorded()), &shapes(), runs(), asked).whole(), &EXCERPT);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_planned() {
+        let is_intra = |m: &Measurement| serde_json::to_string(m).unwrap().contains("mezz-intra");
+        let measured = Measured::new(recorded().into_iter().filter(|m| !is_intra(m)));
+        let model = Model::new(measured, &shapes(), runs(), request(300, 50, 1));
+        assert_eq!(model.shapes().len(), shapes().len() - 1);
+        assert!(model.shapes().iter().all(|shape| shape.name != "option3"));
+    }
+
+    #[test]
+    fn an_option_that_was_slower_will_be_slower_again() {
+        let plan = |runs| Model::new(Measured::new(recorded()), &shapes(), runs, request(300, 50, 1)).whole();
+        let seconds =
+            |rows: &[Row], name: &str| rows.iter().find(|row| row.option == name).unwrap().wall_s.expected;
+        let (before, mut run) = (plan(Vec::new()), runs().remove(1));
+        run.wall_s = 10.0 * seconds(&before, "option4");
+        let after = plan(vec![run.clone()]);
+        for name in ["option4", "option0"] {
+            let times = seconds(&after, name) / seconds(&before, name);
+            assert!((times - 10.0).abs() < 0.05, "{name}: {times}");
+        }
+        // What another machine took, or a run that went on with another's work, tells nothing.
+        for run in [Run { timed: false, ..run.clone() }, Run { resumed: true, ..run }] {
+            assert_eq!(seconds(&plan(vec![run]), "option0"), seconds(&before, "option0"));
+        }
+    }
+
+    #[test]
+    fn keyframes_come_with_segments() {
+        let packet = |bytes, key| Packet { bytes, key };
+        let packets = vec![packet(1000, true), packet(10, false), packet(10, false)];
+        let sample = StageSample { stage: Stage::Final, frames: 48, wall_s: 1.0, packets };
+        assert_eq!(bytes_per_frame(&sample, 48), (1000.0 + 47.0 * 10.0) / 48.0);
+        assert_eq!(bytes_per_frame(&sample, 1), 1000.0);
+        let intra = StageSample { packets: vec![packet(30, true), packet(50, true)], ..sample };
+        assert_eq!(bytes_per_frame(&intra, 48), 40.0);
+    }
+
+    /// An eighth option needs no change here: its mezzanine lies behind the retiming.
+    #[test]
+    fn another_option_is_planned_from_its_recipe() {
+        let makefile = Makefile::parse(
+            "option8: pipeline = decode | prepare | enlarge | retime | ffv1 >mezz.mkv; read-yuv <mezz.mkv | encode",
+        );
+        let shapes = Shape::all(&makefile, &Recipe::all(&makefile).unwrap());
+        let names: Vec<_> = shapes[0].measured_passes().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["prepare enlarge retime mezz-ffv1", "read-mezz final"]);
+        let sample = |name: &str, frames: u64, bytes: &[u64]| {
+            let packets = bytes.iter().map(|&bytes| Packet { bytes, key: true }).collect();
+            Measurement::Stage(StageSample {
+                stage: Stage::from(name.to_owned()),
+                frames,
+                wall_s: frames as f64,
+                packets,
+            })
+        };
+        let mut all =
+            vec![sample("learn", 0, &[]), sample("final", 10, &[5]), sample("mezz-ffv1", 10, &[70])];
+        all.extend(["prepare", "enlarge", "retime", "read-mezz", "mux"].map(|name| sample(name, 10, &[])));
+        for pass in shapes[0].measured_passes() {
+            let (frames, read, computed, window) = (10, 10, 10, 10);
+            all.push(Measurement::Pass(crate::plan::samples::PassSample {
+                pass,
+                frames,
+                read,
+                computed,
+                window,
+                wall_s: 20.0,
+            }));
+        }
+        let asked = Request { sound: 0.0, ..request(100, 50, 1) };
+        let rows = Model::new(Measured::new(all), &shapes, Vec::new(), asked).whole();
+        assert_eq!((rows[0].files_bytes.mezz.unwrap().expected, rows[0].peak_bytes.expected), (7000, 7500));
+    }
+
+    // Of the model that was held against whole runs: bench/storage.md.
+    const TWO_HOURS: [Figures; 7] = [
+        (
+            "option0",
+            [5_919_279_684, 5_989_929_535, 6_026_577_104],
+            [423_269_550, 427_811_183, 430_753_650],
+            [5_324_182_950, 5_381_177_250, 5_410_250_100],
+            [640_927_184, 650_041_101, 654_673_354],
+            [15338.8, 16603.9, 18167.5],
+            None,
+        ),
+        (
+            "option1",
+            [5_795_434_134, 5_865_222_351, 5_903_311_454],
+            [299_424_000, 303_104_000, 307_488_000],
+            [5_324_182_950, 5_381_177_250, 5_410_250_100],
+            [640_927_184, 650_041_101, 654_673_354],
+            [16145.6, 17473.5, 19092.8],
+            None,
+        ),
+        (
+            "option2",
+            [5_468_574_169, 5_538_675_956, 5_575_734_975],
+            NONE,
+            [5_324_182_950, 5_381_177_250, 5_410_250_100],
+            [613_491_219, 626_598_706, 634_584_875],
+            [14087.6, 15254.8, 16588.5],
+            None,
+        ),
+        (
+            "option3",
+            [2_146_087_219, 2_210_714_706, 2_267_980_875],
+            NONE,
+            [2_001_696_000, 2_053_216_000, 2_102_496_000],
+            [613_491_219, 626_598_706, 634_584_875],
+            [23471.4, 24744.1, 25906.8],
+            None,
+        ),
+        (
+            "option4",
+            [1_227_045_720, 1_253_262_561, 1_269_237_143],
+            NONE,
+            NONE,
+            [613_522_860, 626_631_280, 634_618_572],
+            [11760.7, 12602.4, 13485.2],
+            None,
+        ),
+        (
+            "option5",
+            [1_227_045_720, 1_253_262_561, 1_269_237_143],
+            NONE,
+            [457_763_352, 462_663_616, 845_351_578],
+            [613_522_860, 626_631_280, 634_618_572],
+            [13945.3, 15052.2, 16330.8],
+            Some(0.104),
+        ),
+        (
+            "recommended",
+            [1_281_900_727, 1_300_129_478, 1_312_336_854],
+            [299_424_000, 303_104_000, 307_488_000],
+            [456_105_822, 460_988_342, 845_351_578],
+            [640_950_363, 650_064_739, 654_696_830],
+            [16003.3, 17270.9, 18835.0],
+            Some(0.1),
+        ),
+    ];
+
+    const KNOWN: [Figures; 7] = [
+        (
+            "option0",
+            [9_203_777, 9_277_445, 9_315_627],
+            [666_900, 671_633, 674_700],
+            [8_246_100, 8_305_500, 8_335_800],
+            [1_023_746, 1_033_280, 1_038_095],
+            [29.8, 31.7, 34.0],
+            None,
+        ),
+        (
+            "option1",
+            [9_004_727, 9_079_412, 9_121_377],
+            [467_850, 473_600, 480_450],
+            [8_246_100, 8_305_500, 8_335_800],
+            [1_023_746, 1_033_280, 1_038_095],
+            [31.7, 33.8, 36.2],
+            None,
+        ),
+        (
+            "option2",
+            [8_576_100, 8_635_500, 8_665_800],
+            NONE,
+            [8_246_100, 8_305_500, 8_335_800],
+            [1_062_969, 1_062_969, 1_062_969],
+            [28.6, 30.4, 32.5],
+            None,
+        ),
+        (
+            "option3",
+            [3_457_650, 3_538_150, 3_615_150],
+            NONE,
+            [3_127_650, 3_208_150, 3_285_150],
+            [1_062_969, 1_062_969, 1_062_969],
+            [40.7, 42.6, 44.4],
+            None,
+        ),
+        (
+            "option4",
+            [2_125_938, 2_125_938, 2_125_938],
+            NONE,
+            NONE,
+            [1_062_969, 1_062_969, 1_062_969],
+            [31.9, 33.2, 34.7],
+            None,
+        ),
+        (
+            "option5",
+            [2_861_211, 2_879_840, 4_387_900],
+            NONE,
+            [2_586_211, 2_604_840, 4_167_900],
+            [1_062_969, 1_062_969, 1_062_969],
+            [44.2, 45.9, 47.9],
+            Some(0.962),
+        ),
+        (
+            "recommended",
+            [3_266_533, 3_298_769, 4_860_131],
+            [467_850, 473_600, 480_450],
+            [2_546_303, 2_564_645, 4_167_900],
+            [1_035_825, 1_045_598, 1_050_641],
+            [47.3, 49.2, 51.6],
+            Some(0.933),
+        ),
+    ];
+
+    const EXCERPT: [Figures; 7] = [
+        (
+            "option0",
+            [6_139_098, 6_183_370, 6_206_310],
+            [454_247, 457_144, 459_020],
+            [5_487_660, 5_523_300, 5_541_480],
+            [685_837, 691_572, 694_456],
+            [21.7, 23.0, 24.5],
+            None,
+        ),
+        (
+            "option1",
+            [6_002_989, 6_048_274, 6_073_996],
+            [318_138, 322_048, 326_706],
+            [5_487_660, 5_523_300, 5_541_480],
+            [685_837, 691_572, 694_456],
+            [23.2, 24.5, 26.1],
+            None,
+        ),
+        (
+            "option2",
+            [5_707_660, 5_743_300, 5_761_480],
+            NONE,
+            [5_487_660, 5_523_300, 5_541_480],
+            [708_646, 708_646, 708_646],
+            [21.0, 22.2, 23.6],
+            None,
+        ),
+        (
+            "option3",
+            [2_305_100, 2_358_767, 2_410_100],
+            NONE,
+            [2_085_100, 2_138_767, 2_190_100],
+            [708_646, 708_646, 708_646],
+            [29.2, 30.4, 31.6],
+            None,
+        ),
+        (
+            "option4",
+            [1_417_292, 1_417_292, 1_417_292],
+            NONE,
+            NONE,
+            [708_646, 708_646, 708_646],
+            [23.9, 24.8, 25.8],
+            None,
+        ),
+        (
+            "option5",
+            [2_792_477, 2_809_584, 2_818_310],
+            NONE,
+            [2_634_077, 2_651_184, 2_659_910],
+            [708_646, 708_646, 708_646],
+            [32.2, 33.3, 34.5],
+            Some(1.002),
+        ),
+        (
+            "recommended",
+            [2_950_796, 2_974_994, 3_133_478],
+            [318_138, 322_048, 326_706],
+            [2_491_985, 2_508_170, 2_659_910],
+            [684_025, 689_724, 692_621],
+            [34.3, 35.5, 36.9],
+            Some(0.975),
+        ),
+    ];
+}

@@ -1,10 +1,14 @@
 //! A plan, as it is printed and as it is kept.
 
 use super::{
-    FPS,
     model::{Model, Row, Spread},
     shape::Shape,
 };
+use crate::{
+    progress::{clock, size},
+    variables::RATE,
+};
+use cli::Error;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -86,15 +90,15 @@ impl Plan {
             elsewhere: here.elsewhere,
             earlier: model.earlier().iter().map(span).collect(),
             options,
-            five_minutes: model.of_frames(5 * 60 * FPS as u64),
+            five_minutes: model.of_frames(5 * 60 * RATE),
             recommended,
             reason,
         })
     }
 
-    /// What is printed of it. `shapes` are all options that there are, also those that could not be planned here.
-    pub fn text(&self, shapes: &[Shape], cores: usize) -> String {
-        let free = size(self.free_bytes as f64);
+    /// What is printed of it. `shapes` are all options that there are; of those that cannot be run here, `cannot` says why.
+    pub fn text(&self, shapes: &[Shape], cannot: &[(String, Error)], cores: usize) -> String {
+        let free = size(self.free_bytes);
         let mut blocks = vec![format!(
             "{}: {} frames, {} of them sampled; {free} free, {cores} cores\n",
             self.source, self.frames, self.sampled_frames
@@ -104,15 +108,10 @@ impl Plan {
                 "{option} was run on {frames} frames from film frame {first_frame} on, which counts\n"
             );
         }
-        let title = format!("All of it, {}", clock(self.frames as f64 / FPS as f64));
+        let title = format!("All of it, {}", clock(self.frames as f64 / RATE as f64));
         blocks.push(table(&title, &self.options, shapes, self.free_bytes));
         blocks.push(table("Five minutes of it", &self.five_minutes, shapes, self.free_bytes));
-        for shape in shapes.iter().filter(|shape| self.options.iter().all(|row| row.option != shape.name)) {
-            blocks.push(format!(
-                "{}: this machine has not the encoder; MEZZ=x265 is the other one\n",
-                shape.name
-            ));
-        }
+        blocks.extend(cannot.iter().map(|(option, why)| format!("{option}: {why}\n")));
         if self.elsewhere > 0.05 {
             blocks.push(format!(
                 "Other work had {:.0}% of the processors meanwhile: the times are off by as much, or more.\n",
@@ -144,11 +143,11 @@ fn table(title: &str, rows: &[Row], shapes: &[Shape], free: u64) -> String {
         "fits",
     ]);
     for row in rows {
-        let file = |bytes: Option<Spread<u64>>| bytes.map_or("-".into(), |b| size(b.expected as f64));
+        let file = |bytes: Option<Spread<u64>>| bytes.map_or("-".into(), |b| size(b.expected));
         let alias =
             shapes.iter().find(|shape| shape.name == row.option).and_then(|shape| shape.alias.as_ref());
         let name = alias.map_or(row.option.clone(), |alias| format!("{} ({alias})", row.option));
-        let (peak, wall) = (row.peak_bytes.map(|bytes| size(bytes as f64)), row.wall_s.map(clock));
+        let (peak, wall) = (row.peak_bytes.map(size), row.wall_s.map(clock));
         let fits = match row.peak_bytes {
             Spread { high, .. } if high <= free => "yes",
             Spread { low, .. } if low <= free => "perhaps",
@@ -171,11 +170,11 @@ fn table(title: &str, rows: &[Row], shapes: &[Shape], free: u64) -> String {
 
 /// The option to take, and why; `None` when there is none.
 fn recommend(rows: &[Row], free: u64) -> Option<(String, String)> {
-    let free_size = size(free as f64);
+    let free_size = size(free);
     let safe: Vec<_> = rows.iter().filter(|row| row.peak_bytes.high <= free).collect();
     let Some(quickest) = safe.iter().map(|row| row.wall_s.expected).min_by(f64::total_cmp) else {
         let least = rows.iter().min_by_key(|row| row.peak_bytes.high)?;
-        let needed = size(least.peak_bytes.high as f64);
+        let needed = size(least.peak_bytes.high);
         let reason =
             format!("it takes the least disk, but may need {needed} of the {free_size} that are free");
         return Some((least.option.clone(), reason));
@@ -189,19 +188,113 @@ fn recommend(rows: &[Row], free: u64) -> Option<(String, String)> {
     Some((best.option.clone(), reason))
 }
 
-/// A number of bytes, as one says it: `35.1 MB`, `282 GB`.
-pub fn size(bytes: f64) -> String {
-    for (unit, scale) in [("TB", 1e12), ("GB", 1e9), ("MB", 1e6)] {
-        if bytes >= scale {
-            let places = if bytes >= 100.0 * scale { 0 } else { 1 };
-            return format!("{:.places$} {unit}", bytes / scale);
-        }
-    }
-    format!("{:.1} kB", bytes / 1e3)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{
+        model::{
+            Files,
+            tests::{recorded, request},
+        },
+        shape::tests::shapes,
+        time::Measured,
+    };
 
-/// Seconds as hours, minutes and seconds: `1:02:03`.
-pub fn clock(seconds: f64) -> String {
-    let s = seconds.round_ties_even() as u64;
-    format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    fn plan(free_bytes: u64, elsewhere: f64) -> Plan {
+        let model = Model::new(Measured::new(recorded()), &shapes(), Vec::new(), request(300, 50, 1));
+        let here = Circumstances {
+            source: "/a film.mkv".into(),
+            enlarged: "256x256".into(),
+            free_bytes,
+            machine: "this one".into(),
+            elsewhere,
+        };
+        Plan::new(&model, here).unwrap()
+    }
+
+    #[test]
+    fn a_plan_is_printed() {
+        let mut plan = plan(3_000_000, 0.25);
+        plan.options.truncate(4);
+        plan.five_minutes.truncate(1);
+        plan.earlier.push(Span { option: "option4".into(), first_frame: 7, frames: 9 });
+        let cannot = [("option3".to_owned(), Error::failed("MEZZ=nvenc", "this machine cannot"))];
+        let text = plan.text(&shapes(), &cannot, 2);
+        assert_eq!(text, TEXT);
+    }
+
+    const TEXT: &str = "\
+/a film.mkv: 300 frames, 144 of them sampled; 3.0 MB free, 2 cores
+option4 was run on 9 frames from film frame 7 on, which counts
+
+All of it, 0:00:12
+
+  option                 pre mezzanine      film      peak   range of the peak         time   range of the time    fits
+  option0           668.5 kB    8.4 MB    1.0 MB    9.4 MB   9.3 MB to 9.4 MB       0:00:10   0:00:09 to 0:00:10   no
+  option1           473.6 kB    8.4 MB    1.0 MB    9.2 MB   9.1 MB to 9.2 MB       0:00:10   0:00:09 to 0:00:10   no
+  option2                  -    8.4 MB  982.8 kB    8.7 MB   8.5 MB to 8.7 MB       0:00:09   0:00:08 to 0:00:09   no
+  option3 (tight)          -    3.2 MB  982.8 kB    3.5 MB   3.4 MB to 3.5 MB       0:00:12   0:00:11 to 0:00:13   no
+
+Five minutes of it
+
+  option                 pre mezzanine      film      peak   range of the peak         time   range of the time    fits
+  option0            16.7 MB    210 MB   25.4 MB    234 MB   231 MB to 235 MB       0:03:15   0:03:00 to 0:03:32   no
+
+option3: MEZZ=nvenc: this machine cannot
+
+Other work had 25% of the processors meanwhile: the times are off by as much, or more.
+
+make option4: of those that surely fit into the 3.0 MB that are free, none is more than 10 % quicker, and of the quick ones it takes the least disk.
+";
+
+    #[test]
+    fn a_plan_is_json() {
+        let plan = plan(3_000_000, 0.0);
+        let json = serde_json::to_value(&plan).unwrap();
+        let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "source",
+                "frames",
+                "sampled_frames",
+                "enlarged",
+                "context",
+                "free_bytes",
+                "machine",
+                "elsewhere",
+                "earlier",
+                "options",
+                "five_minutes",
+                "recommended",
+                "reason"
+            ]
+        );
+        assert_eq!(
+            json["options"][4]["files_bytes"].as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["final"]
+        );
+        assert_eq!(serde_json::from_value::<Plan>(json).unwrap(), plan);
+    }
+
+    fn row(option: &str, peak: u64, seconds: f64) -> Row {
+        let (peak_bytes, wall_s) = (
+            Spread { low: peak / 2, expected: peak, high: 2 * peak },
+            Spread { low: seconds, expected: seconds, high: seconds },
+        );
+        let files_bytes = Files { pre: None, mezz: None, film: None };
+        Row { option: option.into(), peak_bytes, files_bytes, wall_s, lag: None }
+    }
+
+    #[test]
+    fn of_the_quick_ones_that_fit_the_smallest_is_recommended() {
+        let rows = [row("large", 900, 100.0), row("small", 300, 109.0), row("slow", 100, 111.0)];
+        let best = |free| recommend(&rows, free).unwrap();
+        assert_eq!(best(2000).0, "small");
+        assert_eq!(best(599).0, "slow");
+        let (option, reason) = best(150);
+        assert_eq!(option, "slow");
+        assert_eq!(reason, "it takes the least disk, but may need 0.2 kB of the 0.1 kB that are free");
+        assert_eq!(recommend(&[], 1), None);
+    }
 }

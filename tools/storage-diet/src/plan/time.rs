@@ -283,3 +283,52 @@ impl Measured {
         (seconds + shape.in_turn().iter().map(|pass| self.seconds(pass, work, end)).sum::<f64>(), lag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn samples(pairs: &[(u64, f64)]) -> Vec<StageSample> {
+        let sample = |&(frames, wall_s): &(u64, f64)| StageSample {
+            stage: Stage::Retime,
+            frames,
+            wall_s,
+            packets: Vec::new(),
+        };
+        pairs.iter().map(sample).collect()
+    }
+
+    #[test]
+    fn a_pace_is_a_start_and_seconds_a_frame() {
+        let recorded = samples(&[(1, 2.5), (10, 7.0), (10, 7.0)]);
+        assert_eq!(Pace::of(&recorded, End::Expected), Pace { start: 2.0, frame: 0.5 });
+        let uneven = samples(&[(1, 1.0), (10, 9.0), (10, 11.0)]);
+        assert_eq!(Pace::of(&uneven, End::Low), Pace { start: 0.0, frame: 0.9 });
+        assert_eq!(Pace::of(&uneven, End::High), Pace { start: 0.0, frame: 1.1 });
+        assert_eq!(Pace::of(&samples(&[(0, 3.0)]), End::High), Pace { start: 3.0, frame: 0.0 });
+        // Nothing takes less than no time, whatever the clock says.
+        assert_eq!(Pace::of(&samples(&[(1, 2.0), (10, 1.0)]), End::Low).frame, 0.0);
+    }
+
+    #[test]
+    fn what_is_behind_the_network_works_a_window_later() {
+        let pass: Vec<Stage> = [Stage::Prepare, Stage::Enlarge, Stage::Final].to_vec();
+        // In ten windows each of two stages takes a second: the last is one window behind.
+        assert!((in_a_pipe(&[0.0, 10.0, 10.0], &pass, 100, 10, 0.0) - 11.0).abs() < 1e-9);
+        // Where each gets into the other's way, they take as long as one after another.
+        assert!((in_a_pipe(&[0.0, 10.0, 10.0], &pass, 100, 10, 1.0) - 20.0).abs() < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn side_by_side_is_never_quicker_than_the_slowest(
+            alone in prop::collection::vec(0.0f64..100.0, 3), frames in 1u64..1000, window in 1u64..200, extra in 0.0f64..1.0,
+        ) {
+            let pass = [Stage::Prepare, Stage::Enlarge, Stage::Final];
+            let seconds = in_a_pipe(&alone, &pass, frames, window, extra);
+            let (longest, all) = (alone.iter().copied().fold(0.0, f64::max), alone.iter().sum::<f64>());
+            prop_assert!(seconds >= longest * 0.999_999 && seconds <= all * 1.000_001);
+        }
+    }
+}
