@@ -196,7 +196,7 @@ type Cannot = Vec<(String, Error)>;
 fn here(run: job::Run<'_>, recipes: Vec<Recipe>, variables: &Variables) -> Result<(Vec<Recipe>, Cannot)> {
     let (mut can, mut cannot) = (Vec::new(), Vec::new());
     for recipe in recipes {
-        match check::machine(run.makefile, &recipe, variables) {
+        match check::machine(run, &recipe, variables) {
             Ok(()) => can.push(recipe),
             Err(e) => cannot.push((recipe.name, e)),
         }

@@ -176,7 +176,7 @@ fn sample(run: Run<'_>, typed: &Variables, recipes: &[Recipe]) -> Result<(Variab
         .find(|recipe| Shape::of(recipe).mezz().is_some_and(|stage| stage.to_string() == "mezz-intra"));
     if variables.get("MEZZ") == "nvenc"
         && let Some(recipe) = nvenc
-        && check::machine(run.makefile, recipe, &variables).is_err()
+        && check::machine(run, recipe, &variables).is_err()
     {
         let remark = format!("This machine has no NVENC: {}'s mezzanine is x265's (MEZZ=x265).", recipe.name);
         run.session.note(format!("report: no NVENC here: {} is run with MEZZ=x265", recipe.name));
