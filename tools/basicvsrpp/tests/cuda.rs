@@ -2,7 +2,7 @@
 //! the GPU against the one on the CPU. Skipped, aloud, where there is no GPU.
 
 use basicvsrpp::{
-    Conv, Engine, EngineError, Model, Precision, Settings, Weights,
+    Conv, EngineError, Model, Out, Precision, Settings, Weights,
     cpu::CpuEngine,
     cuda::{
         CudaEngine, Kernels, devices,
@@ -382,13 +382,10 @@ fn settings(width: usize, height: usize, precision: Precision) -> Settings {
     Settings { width, height, in_fmt: fmt, out_fmt: fmt, precision, threads: 1, max_memory: None }
 }
 
-fn run(
-    engine: &mut dyn Engine,
-    frames: &[Bytes],
-    emit: std::ops::Range<usize>,
-) -> Result<Vec<u8>, EngineError> {
+/// All bytes that an engine gives.
+fn run(enlarge: impl FnOnce(&mut Out<'_>) -> Result<(), EngineError>) -> Result<Vec<u8>, EngineError> {
     let mut all = Vec::new();
-    engine.enlarge(frames, emit, &mut |frame| {
+    enlarge(&mut |frame| {
         all.extend_from_slice(&frame);
         Ok(())
     })?;
@@ -424,7 +421,7 @@ fn the_network_equals_the_one_on_the_cpu() {
         let frames: Vec<Bytes> = (0..t).map(|k| formula::frame(w, h, k)).collect();
         let mut cpu =
             CpuEngine::with_output(&model, &settings(w, h, Precision::Fp32), Output::Float).unwrap();
-        let want = floats(&run(&mut cpu, &frames, 0..t).unwrap());
+        let want = floats(&run(|out| cpu.enlarge(&frames, 0..t, out)).unwrap());
         for (kernels, limit, least) in [
             (Kernels::PlainF32, 3e-5, 115.0),
             (Kernels::PlainF16, 2e-3, 75.0),
@@ -436,7 +433,7 @@ fn the_network_equals_the_one_on_the_cpu() {
             let Ok(mut engine) = CudaEngine::with(&model, &settings, 0, Some(kernels), Output::Float) else {
                 continue;
             };
-            let have = floats(&run(&mut engine, &frames, 0..t).unwrap());
+            let have = floats(&run(|out| engine.enlarge(&frames, 0..t, out)).unwrap());
             let found = psnr(&have, &want);
             eprintln!("{what} {w}x{h} t{t} {kernels:?}: {found:.1} dB");
             close(&format!("{what} {w}x{h} t{t} {kernels:?}"), &have, &want, limit);
@@ -453,10 +450,10 @@ fn a_sequence_gives_the_same_bytes_every_time() {
     let model = model(64, 1);
     let frames: Vec<Bytes> = (0..6).map(|k| formula::frame(131, 70, k)).collect();
     let mut engine = CudaEngine::new(&model, &settings(131, 70, Precision::Fp16), 0).unwrap();
-    let first = run(&mut engine, &frames, 0..6).unwrap();
-    assert!(first == run(&mut engine, &frames, 0..6).unwrap());
+    let first = run(|out| engine.enlarge(&frames, 0..6, out)).unwrap();
+    assert!(first == run(|out| engine.enlarge(&frames, 0..6, out)).unwrap());
     let frame = first.len() / 6;
-    assert!(first[2 * frame..4 * frame] == run(&mut engine, &frames, 2..4).unwrap());
+    assert!(first[2 * frame..4 * frame] == run(|out| engine.enlarge(&frames, 2..4, out)).unwrap());
 }
 
 /// Spatial features computed again, and features that wait on the host, change no byte.
@@ -468,7 +465,7 @@ fn the_limit_on_memory_changes_no_byte() {
     let model = model(16, 1);
     let frames: Vec<Bytes> = (0..14).map(|k| formula::frame(131, 70, k)).collect();
     let mut engine = CudaEngine::new(&model, &settings(131, 70, Precision::Fp16), 0).unwrap();
-    let (plan, want) = (engine.plan(14), run(&mut engine, &frames, 2..12).unwrap());
+    let (plan, want) = (engine.plan(14), run(|out| engine.enlarge(&frames, 2..12, out)).unwrap());
     assert_eq!((plan.kept, plan.resident), (14, plan.features));
     let feature = 131 * 70 * 64 * 2;
     for (fewer, kept, resident) in [(5, 9, 55), (20, 0, 40), (39, 0, 21)] {
@@ -478,14 +475,14 @@ fn the_limit_on_memory_changes_no_byte() {
         let plan = engine.plan(14);
         assert_eq!((plan.kept, plan.resident), (kept, resident), "{plan:?}");
         for _ in 0..2 {
-            assert!(run(&mut engine, &frames, 2..12).unwrap() == want, "{plan:?}");
+            assert!(run(|out| engine.enlarge(&frames, 2..12, out)).unwrap() == want, "{plan:?}");
         }
         assert!(engine.peak_bytes() <= plan.device_bytes, "{} of {plan:?}", engine.peak_bytes());
     }
     let mut tight = settings(131, 70, Precision::Fp16);
     tight.max_memory = Some(1_000_000);
     let mut engine = CudaEngine::new(&model, &tight, 0).unwrap();
-    let error = run(&mut engine, &frames, 2..12).unwrap_err().to_string();
+    let error = run(|out| engine.enlarge(&frames, 2..12, out)).unwrap_err().to_string();
     assert!(
         error.starts_with("cuda:0: a sequence of 14 frames needs ")
             && error.ends_with(" 1000000 are available: take a smaller --window"),
@@ -502,7 +499,7 @@ fn what_is_no_number_is_an_error() {
     model.weights.conv_hr.weight[0] = 1e30;
     let frames = [formula::frame(64, 64, 0)];
     let mut engine = CudaEngine::new(&model, &settings(64, 64, Precision::Fp16), 0).unwrap();
-    let error = run(&mut engine, &frames, 0..1).unwrap_err().to_string();
+    let error = run(|out| engine.enlarge(&frames, 0..1, out)).unwrap_err().to_string();
     assert_eq!(
         error,
         "cuda:0: the network's output is not a finite number: broken weights, or too large for fp16"

@@ -8,6 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::OnceLock,
     thread,
+    time::Duration,
 };
 
 const WIDTH: usize = 64;
@@ -197,6 +198,43 @@ fn a_child_that_fails_is_named_and_quoted() {
     end("short", "closed its output inside a frame (exit 0); it said: nothing");
     let missing = run(&["--engine", "no-such-engine"], &film);
     fails(&missing, 1, "no-such-engine: cannot start: No such file or directory");
+}
+
+/// What `look` finds, once it does.
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no {what} in 30 s");
+}
+
+/// A killed tool leaves no model behind that waits for frames.
+#[test]
+fn a_child_ends_with_the_tool() {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_sr-window"))
+        .args(["-s", "64x64", "-p", "rgb24", "--engine", "sleep 1000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    tool.stdin.as_mut().unwrap().write_all(&[0; IN]).unwrap();
+    let id = tool.id();
+    let child = wait_for("child", || {
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        let child = format!("/proc/{}", children.trim());
+        (std::fs::read_to_string(format!("{child}/comm")).ok()? == "sleep\n").then_some(child)
+    });
+    tool.kill().unwrap();
+    tool.wait().unwrap();
+    // Gone, or dead and not yet asked for by whoever inherits it.
+    wait_for("end of the child", || match std::fs::read_to_string(format!("{child}/stat")) {
+        Ok(stat) => stat.contains(") Z ").then_some(()),
+        Err(_) => Some(()),
+    });
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub mod paging;
 pub mod stages;
 
 use crate::{
-    Engine, EngineError, Model, Out, Precision, Settings, network,
+    EngineError, Model, Out, Precision, Settings, network,
     picture::{self, Output},
 };
 use bytes::Bytes;
@@ -145,12 +145,14 @@ impl CudaEngine {
     }
 }
 
-impl Engine for CudaEngine {
-    fn scale(&self) -> usize {
+impl CudaEngine {
+    /// Output pixels for one input pixel, across and down: 4, or 1 where the network keeps the size.
+    pub fn scale(&self) -> usize {
         self.scale
     }
 
-    fn enlarge(
+    /// Runs the network on a sequence: see [`network::enlarge`]. Nothing is carried from one sequence to the next.
+    pub fn enlarge(
         &mut self,
         frames: &[Bytes],
         emit: Range<usize>,
