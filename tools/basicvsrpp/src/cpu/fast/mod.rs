@@ -19,12 +19,10 @@ use crate::{
     picture::{self, Output},
 };
 use half::{f16, slice::HalfFloatSliceExt};
-use network::{Network, Propagation};
+use network::{Network, Propagation, RGB};
 use rayon::prelude::*;
 use std::ops::Deref;
 
-/// Values of a pixel of an RGB map.
-const RGB: usize = 4;
 /// Working memory of a thread, roughly: transformed tiles and offsets.
 const THREAD_BYTES: u64 = 3 << 20;
 
