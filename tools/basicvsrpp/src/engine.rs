@@ -40,16 +40,16 @@ impl Settings {
     /// What every engine asks alike before it runs a network: size, formats, threads.
     pub fn check(&self, weights: &Weights) -> Result<(), EngineError> {
         let Self { width, height, in_fmt, out_fmt, threads, .. } = *self;
-        let pixels = weights.pixels();
-        let least = pixels * Self::MIN_SIDE;
+        let stride = weights.stride();
+        let least = stride * Self::MIN_SIDE;
         if width < least || height < least {
             return Err(EngineError::Failed(format!(
                 "frames of {width}x{height}: the network takes {least}x{least} and larger"
             )));
         }
-        if !width.is_multiple_of(pixels) || !height.is_multiple_of(pixels) {
+        if !width.is_multiple_of(stride) || !height.is_multiple_of(stride) {
             return Err(EngineError::Failed(format!(
-                "frames of {width}x{height}: the network takes multiples of {pixels}"
+                "frames of {width}x{height}: the network takes multiples of {stride}"
             )));
         }
         for fmt in [in_fmt, out_fmt] {

@@ -49,8 +49,8 @@ pub trait Backend {
     /// The spatial feature of a frame.
     fn spatial(&mut self, frame: &Self::Frame) -> Result<Self::Feature, EngineError>;
 
-    /// The features that the next visit will need besides this one's, for backends that keep some elsewhere.
-    fn soon(&mut self, _features: &[&Self::Feature]) -> Result<(), EngineError> {
+    /// Fetches the features that the next visit will need, for backends that keep some elsewhere.
+    fn prefetch(&mut self, _features: &[&Self::Feature]) -> Result<(), EngineError> {
         Ok(())
     }
 
@@ -147,7 +147,7 @@ pub fn enlarge<B: Backend>(
             };
             let Some(i) = at(step) else { break };
             if let Some(next) = at(step + 1).and_then(|next| found.get(next)) {
-                backend.soon(&next.features())?;
+                backend.prefetch(&next.features())?;
             }
             let flow = match branch {
                 Branch::Forward1 => i.checked_sub(1).map(|i| &forward_flows[i]),
@@ -175,7 +175,7 @@ pub fn enlarge<B: Backend>(
     let mut rest = found.into_iter().take(emit.end).enumerate().peekable();
     while let Some((i, here)) = rest.next() {
         if let Some((_, next)) = rest.peek() {
-            backend.soon(&next.features())?;
+            backend.prefetch(&next.features())?;
         }
         let spatial = match here.spatial {
             Some(feature) => feature,

@@ -275,6 +275,24 @@ fn no_gpu_is_an_error_for_cuda_and_a_word_for_auto() {
 }
 
 /// A small network that keeps the size, in a file that lives as long as the tests.
+/// A library of the driver's name that is not the driver: an answer, and nothing on standard error.
+#[test]
+fn a_driver_without_its_functions_is_too_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let standing_in = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6", "/usr/lib/libm.so.6"];
+    let library = standing_in.into_iter().find(|file| Path::new(file).exists()).unwrap();
+    std::os::unix::fs::symlink(library, folder.path().join("libcuda.so")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sr-window"))
+        .arg("--devices")
+        .env("LD_LIBRARY_PATH", folder.path())
+        .output()
+        .unwrap();
+    let devices: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let why = "the NVIDIA driver is too old (525 or newer is needed): it lacks functions of CUDA 12";
+    assert_eq!(devices["no_cuda"], why);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
 fn keeping_size() -> &'static str {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| checkpoint("keeping-size", &formula::tensors_keeping_size(16, 1))).to_str().unwrap()

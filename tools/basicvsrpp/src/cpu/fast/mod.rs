@@ -85,8 +85,8 @@ impl Fast {
             .thread_name(|i| format!("basicvsrpp-{i}"))
             .build()
             .map_err(|e| EngineError::Failed(format!("{} threads: {e}", settings.threads)))?;
-        let pixels = model.weights.pixels();
-        let (width, height) = (settings.width / pixels, settings.height / pixels);
+        let stride = model.weights.stride();
+        let (width, height) = (settings.width / stride, settings.height / stride);
         // Places in a map are computed as float32 numbers of pixels.
         if (width + 8) * (height + 8) >= 1 << 24 {
             return Err(EngineError::Failed(format!(
