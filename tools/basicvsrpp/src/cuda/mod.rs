@@ -2,6 +2,7 @@
 //!
 //! | module | idea |
 //! | --- | --- |
+//! | [`devices`](DeviceInfo) | which GPUs there are |
 //! | [`driver`] | the driver behind safe types |
 //! | [`image`] | the compiled kernels for a GPU |
 //! | [`nvrtc`] | the compiler that makes them |
@@ -16,7 +17,7 @@
 //! | `arguments` | what kernels take, field by field |
 //! | [`memory`] | what a sequence needs, and where it lies |
 //! | [`paging`] | features on the device, and beyond that on the host |
-//! | [`stages`] | the network's stages: [`network::Backend`](crate::network::Backend) |
+//! | [`stages`] | the network's stages: [`network::Backend`] |
 //!
 //! Kernels of one sequence run in one stream, copies of finished frames in another. No sum depends on the order in which
 //! blocks run, so the bytes depend on the sequence alone.
@@ -24,6 +25,7 @@
 mod arguments;
 pub mod call;
 pub mod deform;
+mod devices;
 pub mod driver;
 mod format;
 pub mod image;
@@ -42,8 +44,8 @@ use crate::{
     picture::{self, Output},
 };
 use bytes::Bytes;
+pub use devices::{DeviceInfo, devices};
 use driver::Gpu;
-pub use driver::{DeviceInfo, devices};
 pub use format::PixelFormat;
 pub use kernels::Kernels;
 pub use memory::Plan;
