@@ -122,8 +122,7 @@ fn process<T: Tool>(tool: T, args: &RunArgs) -> u8 {
         if !T::HANDLES_SIGNALS {
             die_by_signal_with_a_report(Arc::clone(&session), args.clone(), started)?;
         }
-        let progress =
-            if T::DRAWS_PROGRESS { Progress::None } else { args.progress.resolve(args.quiet) };
+        let progress = if T::DRAWS_PROGRESS { Progress::None } else { args.progress.resolve(args.quiet) };
         let ticker = Ticker::start(progress, Arc::clone(&session), started);
         let result = panic::catch_unwind(panic::AssertUnwindSafe(|| tool.run(&session)));
         ticker.stop();
