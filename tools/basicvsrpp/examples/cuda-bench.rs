@@ -4,7 +4,7 @@
 //! prints frames computed per second, peak memory, and milliseconds per stage and frame.
 
 use basicvsrpp::{
-    Engine, Model, Precision, Settings, Weights,
+    Model, Precision, Settings, Weights,
     cuda::{CudaEngine, Kernels},
     formula,
     picture::Output,

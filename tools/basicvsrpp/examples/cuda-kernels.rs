@@ -4,9 +4,13 @@ use basicvsrpp::{
     Conv,
     cuda::{
         Kernels,
-        driver::{Gpu, Queue},
-        layer::{Activation, Layer, Order, halves},
-        ops::{self, Call, DeformLayer, Source, Target},
+        call::{Activation, Call, Target},
+        deform::{DeformLayer, OFFSET_PLANES, Source},
+        driver::{Gpu, Stream},
+        layer::Layer,
+        motion,
+        pack::{Order, halves},
+        view::View,
     },
 };
 
@@ -15,16 +19,20 @@ fn time(gpu: &Gpu, mut run: impl FnMut(usize)) -> f32 {
     run(0);
     let mut times: Vec<f32> = (0..12)
         .map(|i| {
-            let start = gpu.record(Queue::Compute).unwrap();
+            let start = gpu.record(Stream::Compute).unwrap();
             run(2 * i);
             run(2 * i + 1);
-            let end = gpu.record(Queue::Compute).unwrap();
-            gpu.wait_for(&end).unwrap();
+            let end = gpu.record(Stream::Compute).unwrap();
+            gpu.synchronize_event(&end).unwrap();
             gpu.between(&start, &end).unwrap() / 2.0
         })
         .collect();
     times.sort_by(f32::total_cmp);
     times[6]
+}
+
+fn part(of: View, at: usize, bytes: usize) -> View {
+    of.slice(at..at + bytes).unwrap()
 }
 
 fn main() {
@@ -54,7 +62,7 @@ fn main() {
     let buffers: Vec<_> = (0..3).map(|_| gpu.allocate(bytes).unwrap()).collect();
     for buffer in &buffers {
         for at in (0..bytes - noise.len()).step_by(noise.len()) {
-            gpu.upload(buffer.address + at as u64, &noise).unwrap();
+            gpu.upload(part(buffer.view(), at, noise.len()), &noise).unwrap();
         }
     }
     let out = gpu.allocate(4 * bytes).unwrap();
@@ -80,58 +88,59 @@ fn main() {
     for (name, conv, order, unit, inputs, residual, batch, scale) in &cases {
         for kernels in [Kernels::Mma, Kernels::Wgmma] {
             let layer = Layer::new(&gpu, kernels, conv, *order, *unit, inputs).unwrap();
-            if kernels == Kernels::Wgmma && !layer.kernel.contains("wgmma") {
+            if kernels == Kernels::Wgmma && !layer.function().contains("wgmma") {
                 continue;
             }
             let size = (w * scale, h * scale);
             let plane = plane * scale * scale;
             let act = if *order == Order::Offsets { Activation::Offsets } else { Activation::Leaky };
             let ms = time(&gpu, |run| {
-                let inputs: Vec<u64> = (0..layer.inputs)
-                    .map(|g| buffers[run % 3].address + (g * unit * plane * 2) as u64)
-                    .collect();
+                let read = part(buffers[run % 3].view(), 0, batch * layer.planes() * plane * 2);
+                let inputs = [read];
+                let planes = layer.planes_out(*order == Order::Shuffle);
+                let area = if *order == Order::Shuffle { 4 * plane } else { plane };
+                let bytes = batch * planes * area * 2;
+                let out = part(out.view(), 0, bytes);
                 let target = match order {
-                    Order::Shuffle => Target::Shuffled(out.address),
-                    _ => Target::Feature(out.address),
+                    Order::Shuffle => Target::Shuffled(out),
+                    _ => Target::Feature(out),
                 };
-                let residuals = [buffers[(run + 1) % 3].address];
+                let residuals: Vec<_> =
+                    (0..*residual).map(|_| part(buffers[(run + 1) % 3].view(), 0, bytes)).collect();
                 let call = Call::new(&inputs, target, act, size);
-                let batch = (*batch, layer.inputs * unit * plane, layer.couts / 8 * plane);
-                ops::conv(&gpu, &layer, &Call { residuals: &residuals[..*residual], batch, ..call }).unwrap();
+                layer.run(&gpu, &Call { residuals: &residuals, images: *batch, ..call }).unwrap();
             });
             let flop = 2 * conv.cin * conv.cout * conv.k * conv.k * w * h * scale * scale * batch;
-            println!("{name:30} {:12} {ms:.4} ms {:5.0} TFLOP/s", layer.kernel, flop as f32 / ms / 1e9);
+            println!("{name:30} {:12} {ms:.4} ms {:5.0} TFLOP/s", layer.function(), flop as f32 / ms / 1e9);
         }
     }
-    let flows: Vec<u8> =
-        (0..2 * w * h).flat_map(|i| ((i * 7919 % 1000) as f32 / 250.0 - 2.0).to_le_bytes()).collect();
     let smooth: Vec<u8> =
         (0..2 * w * h).flat_map(|i| ((i / 64 % 1000) as f32 / 250.0 - 2.0).to_le_bytes()).collect();
-    let flow = gpu.allocate(flows.len()).unwrap();
-    gpu.upload(flow.address, &smooth).unwrap();
+    let flow = gpu.store(&smooth).unwrap();
     let conv = conv(128, 64, 3);
     let layer = DeformLayer::new(&gpu, Kernels::Mma, &conv).unwrap();
+    let feature = 8 * plane * 2;
     let source = |run: usize, i: usize| Source {
-        feature: buffers[run % 3].address + (i * 8 * plane * 2) as u64,
-        flow: flow.address,
+        feature: part(buffers[run % 3].view(), i * feature, feature),
+        flow: flow.view(),
     };
     // Offsets within a pixel (the noise), then zero.
     for (name, zero) in [("offsets of a pixel", false), ("no offsets", true)] {
-        let at = |run: usize| buffers[run % 3].address + (20 * plane * 2) as u64;
+        let at = |run: usize| part(buffers[run % 3].view(), 20 * plane * 2, OFFSET_PLANES * plane * 2);
         if zero {
             for run in 0..3 {
-                gpu.fill(at(run), 0, 56 * plane * 2).unwrap();
+                gpu.fill(at(run), 0).unwrap();
             }
         }
+        let out = part(out.view(), 0, feature);
         let ms = time(&gpu, |run| {
-            ops::deform(&gpu, &layer, source(run, 0), Some(source(run, 1)), at(run), out.address, (w, h))
-                .unwrap();
+            layer.run(&gpu, source(run, 0), Some(source(run, 1)), at(run), out, (w, h)).unwrap();
         });
         println!("deformable, {name}: {ms:.4} ms");
     }
     let ms = time(&gpu, |run| {
-        let outs = [out.address, out.address + (8 * plane * 2) as u64];
-        ops::condition(&gpu, Kernels::Mma, source(run, 0), Some(source(run, 1)), outs, 8, (w, h)).unwrap();
+        let outs = [part(out.view(), 0, feature), part(out.view(), feature, feature + plane * 2)];
+        motion::condition(&gpu, Kernels::Mma, source(run, 0), Some(source(run, 1)), outs, 8, (w, h)).unwrap();
     });
     println!("two warps: {ms:.4} ms");
 }

@@ -89,10 +89,10 @@ __device__ __forceinline__ void every_second(const T* in, T* out, int from_w, in
     store8(out + (((long long)plane * h + y) * w + x) * 8, v);
 }
 
-// A frame of w pixels in a row as the flow network sees it, at (x, y): the frame itself where `pixels` is 1, a quarter of
+// A frame of w pixels in a row as the flow network sees it, at (x, y): the frame itself where `stride` is 1, a quarter of
 // its width and height where it is 4. Bicubic (a = -0.75) half-way between the second and the third of four.
-__device__ __forceinline__ float reduced(const PixelFormat& f, const u8* frame, int w, int pixels, int x, int y, int c) {
-    if (pixels == 1) return sample(f, frame, y * w + x, c);
+__device__ __forceinline__ float reduced(const PixelFormat& f, const u8* frame, int w, int stride, int x, int y, int c) {
+    if (stride == 1) return sample(f, frame, y * w + x, c);
     const float weight[4] = {-0.09375f, 0.59375f, 0.59375f, -0.09375f};
     float sum = 0.f;
 #pragma unroll
@@ -107,13 +107,13 @@ __device__ __forceinline__ float reduced(const PixelFormat& f, const u8* frame, 
 
 // The finest level of the pyramid: the frame, from_w x from_h as the flow network sees it, resized to w x h (bilinear,
 // half-pixel), normalised. R, G, B, 0.
-extern "C" __global__ void pyramid_base(const u8* frame, const __grid_constant__ PixelFormat format, int pixels, int from_w,
+extern "C" __global__ void pyramid_base(const u8* frame, const __grid_constant__ PixelFormat format, int stride, int from_w,
                                         int from_h, float4 mean, float4 std, float4* out, int w, int h) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y;
     after_previous();
     if (x >= w) return;
     const Between u = between(x, (float)from_w / w, from_w), v = between(y, (float)from_h / h, from_h);
-    const auto at = [&](int x, int y, int c) { return reduced(format, frame, pixels * from_w, pixels, x, y, c); };
+    const auto at = [&](int x, int y, int c) { return reduced(format, frame, stride * from_w, stride, x, y, c); };
     float rgb[3];
 #pragma unroll
     for (int c = 0; c < 3; c++)
@@ -135,7 +135,7 @@ extern "C" __global__ void pyramid_next(const float4* in, float4* out, int w, in
 
 // The input of the flow network at one level, for a batch of pairs of frames: reference, support warped by the flow so
 // far (edges repeated), that flow. The flow so far is that of the level before, enlarged twice with corners
-// coinciding, times two; zero at the coarsest level. The pairs travel with the launch: to put them into memory the queue
+// coinciding, times two; zero at the coarsest level. The pairs travel with the launch: to put them into memory the stream
 // would have to be waited for.
 const int MAX_PAIRS = 64;
 template <typename T> struct FlowInput {
@@ -195,9 +195,24 @@ extern "C" __global__ void flow_resize(const float2* in, int from_w, int from_h,
                     mix(mix(p.y, q.y, u.t), mix(r.y, s.y, u.t), v.t) * ((float)h / from_h));
 }
 
-// As in `ops.rs`.
+// As in `arguments.rs`.
 static_assert(sizeof(Condition<f16>) == 72, "Condition");
+AT(Condition<f16>, second, 8);
+AT(Condition<f16>, first_flow, 16);
+AT(Condition<f16>, second_flow, 24);
+AT(Condition<f16>, out_first, 32);
+AT(Condition<f16>, out_second, 40);
+AT(Condition<f16>, plane, 48);
+AT(Condition<f16>, planes, 56);
+AT(Condition<f16>, w, 60);
+AT(Condition<f16>, h, 64);
 static_assert(sizeof(FlowInput<f16>) == 552, "FlowInput");
+AT(FlowInput<f16>, coarse, 8);
+AT(FlowInput<f16>, flow, 16);
+AT(FlowInput<f16>, out, 24);
+AT(FlowInput<f16>, w, 32);
+AT(FlowInput<f16>, h, 36);
+AT(FlowInput<f16>, pairs, 40);
 
 #define KERNELS(T, NAME)                                                                                               \
     extern "C" __global__ void condition_##NAME(const __grid_constant__ Condition<T> a) { condition(a); }              \

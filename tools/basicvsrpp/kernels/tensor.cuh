@@ -34,7 +34,7 @@ template <> __device__ __forceinline__ f16 from_float<f16>(float a) {
 }
 template <> __device__ __forceinline__ float from_float<float>(float a) { return a; }
 
-// A kernel may be started while the one before it in the queue still runs (programmatic dependent launch, sm_90 and
+// A kernel may be started while the one before it in the stream still runs (programmatic dependent launch, sm_90 and
 // later): it prepares what does not depend on that one, then waits here. Every kernel calls this before it touches
 // anything but weights, and lets the next one start as early as there is room.
 __device__ __forceinline__ void after_previous() {
@@ -92,7 +92,7 @@ __device__ __forceinline__ float exponential(float a) {
     return r;
 }
 __device__ __forceinline__ float sigmoid(float a) { return reciprocal(1.f + exponential(-a)); }
-__device__ __forceinline__ float tangent(float a) { return 1.f - 2.f * reciprocal(1.f + exponential(2.f * a)); }
+__device__ __forceinline__ float tanh_fast(float a) { return 1.f - 2.f * reciprocal(1.f + exponential(2.f * a)); }
 
 // What becomes of the sums of a convolution.
 enum Activation : int { NONE = 0, RELU = 1, LEAKY = 2, OFFSETS = 3 };
@@ -113,7 +113,7 @@ template <int N> __device__ __forceinline__ void activate(int activation, float 
     } else if (activation == OFFSETS) {
         if (is_offset(plane)) {
 #pragma unroll
-            for (int i = 0; i < N; i++) sums[i] = 10.f * tangent(sums[i]);
+            for (int i = 0; i < N; i++) sums[i] = 10.f * tanh_fast(sums[i]);
         } else {
 #pragma unroll
             for (int i = 0; i < N; i++) sums[i] = sigmoid(sums[i]);
@@ -207,7 +207,8 @@ enum Store : int {
 
 const int MAX_INPUTS = 24;
 
-// A convolution with square kernel and zero padding over rows [y0, y1) of a picture of h x w pixels.
+// A convolution with square kernel and zero padding over rows [y0, y1) of a picture of w pixels in a row. Rows from h on are
+// zero: the picture ends there, or no result needs them.
 // The inputs are read one after another as if they were one feature with all their channels. What the residuals hold is
 // added to the sums before the activation. Images of a batch lie
 // `in_image` and `out_image` elements apart. A buffer need not hold the whole picture: its first row is `in_row`,
@@ -245,8 +246,57 @@ template <typename T> struct Deformable {
     int channels, groups, couts, h, w;
 };
 
-// The same numbers stand in `ops.rs`, which fills these in.
+// Where the host puts a field, in bytes: the same numbers stand in `arguments.rs`, which lays these structs out.
+#define AT(STRUCT, FIELD, OFFSET) static_assert(__INTADDR__(&(((STRUCT*)0)->FIELD)) == OFFSET, #STRUCT "." #FIELD)
 static_assert(sizeof(PixelFormat) == 40, "PixelFormat");
+AT(PixelFormat, step, 4);
+AT(PixelFormat, first, 8);
+AT(PixelFormat, max, 32);
+AT(PixelFormat, level, 36);
 static_assert(sizeof(Picture) == 120, "Picture");
+AT(Picture, out, 8);
+AT(Picture, in_format, 16);
+AT(Picture, out_format, 56);
+AT(Picture, invalid, 96);
+AT(Picture, w, 104);
+AT(Picture, h, 108);
+AT(Picture, out_w, 112);
+AT(Picture, step, 116);
 static_assert(sizeof(Convolution<f16>) == 448, "Convolution");
+AT(Convolution<f16>, weight, 192);
+AT(Convolution<f16>, bias, 200);
+AT(Convolution<f16>, residual, 208);
+AT(Convolution<f16>, out, 224);
+AT(Convolution<f16>, flow, 232);
+AT(Convolution<f16>, out_flow, 240);
+AT(Convolution<f16>, in_plane, 248);
+AT(Convolution<f16>, in_image, 256);
+AT(Convolution<f16>, out_plane, 264);
+AT(Convolution<f16>, out_image, 272);
+AT(Convolution<f16>, inputs, 280);
+AT(Convolution<f16>, planes, 284);
+AT(Convolution<f16>, couts, 288);
+AT(Convolution<f16>, h, 292);
+AT(Convolution<f16>, w, 296);
+AT(Convolution<f16>, y0, 300);
+AT(Convolution<f16>, y1, 304);
+AT(Convolution<f16>, in_row, 308);
+AT(Convolution<f16>, out_row, 312);
+AT(Convolution<f16>, activation, 316);
+AT(Convolution<f16>, store, 320);
+AT(Convolution<f16>, tiles, 324);
+AT(Convolution<f16>, picture, 328);
 static_assert(sizeof(Deformable<f16>) == 96, "Deformable");
+AT(Deformable<f16>, second, 8);
+AT(Deformable<f16>, first_flow, 16);
+AT(Deformable<f16>, second_flow, 24);
+AT(Deformable<f16>, offsets, 32);
+AT(Deformable<f16>, weight, 40);
+AT(Deformable<f16>, bias, 48);
+AT(Deformable<f16>, out, 56);
+AT(Deformable<f16>, plane, 64);
+AT(Deformable<f16>, channels, 72);
+AT(Deformable<f16>, groups, 76);
+AT(Deformable<f16>, couts, 80);
+AT(Deformable<f16>, h, 84);
+AT(Deformable<f16>, w, 88);

@@ -1,9 +1,9 @@
-//! What every engine does: enlarge one sequence of frames.
+//! What the engines have in common: their settings, how they fail, where their frames go.
 
 use crate::Weights;
 use bytes::Bytes;
 use rawstream::RgbFmt;
-use std::{io, ops::Range};
+use std::io;
 
 /// Arithmetic of features and convolutions. Flows and sampling coordinates are always float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +40,16 @@ impl Settings {
     /// What every engine asks alike before it runs a network: size, threads.
     pub fn check(&self, weights: &Weights) -> Result<(), EngineError> {
         let Self { width, height, threads, .. } = *self;
-        let pixels = weights.pixels();
-        let least = pixels * Self::MIN_SIDE;
+        let stride = weights.stride();
+        let least = stride * Self::MIN_SIDE;
         if width < least || height < least {
             return Err(EngineError::Failed(format!(
                 "frames of {width}x{height}: the network takes {least}x{least} and larger"
             )));
         }
-        if !width.is_multiple_of(pixels) || !height.is_multiple_of(pixels) {
+        if !width.is_multiple_of(stride) || !height.is_multiple_of(stride) {
             return Err(EngineError::Failed(format!(
-                "frames of {width}x{height}: the network takes multiples of {pixels}"
+                "frames of {width}x{height}: the network takes multiples of {stride}"
             )));
         }
         if threads == 0 {
@@ -72,20 +72,3 @@ pub enum EngineError {
 
 /// Receives the enlarged frames, in film order.
 pub type Out<'a> = dyn FnMut(Bytes) -> io::Result<()> + 'a;
-
-/// Runs the network on sequences, one after another. Nothing is carried from one sequence to the next.
-pub trait Engine: Send {
-    /// Output pixels for one input pixel, across and down: 4, or 1 where the network keeps the size.
-    fn scale(&self) -> usize {
-        Weights::SCALE
-    }
-
-    /// Enlarges `frames`, a whole sequence in film order, each one frame in wire order in `Settings::in_fmt`.
-    ///
-    /// `out` is called once for every frame in `emit` (indices into `frames`), in order, with the enlarged frame
-    /// in wire order in `Settings::out_fmt`. It may keep the frame: the memory is used again once the last clone is
-    /// dropped. Frames outside `emit` are context: they are computed as far as the
-    /// emitted ones need them. The bytes depend on `frames`, the weights and the settings only.
-    fn enlarge(&mut self, frames: &[Bytes], emit: Range<usize>, out: &mut Out<'_>)
-    -> Result<(), EngineError>;
-}

@@ -3,8 +3,8 @@
 //! BasicVSR++ (Chan et al., "BasicVSR++: Improving Video Super-Resolution with Enhanced Propagation and
 //! Alignment", CVPR 2022): frames of `w` x `h` in, frames of `4w` x `4h` out, one for one.
 //!
-//! A [`Engine`] runs the network on one *sequence*: frames that see each other and nothing else. Which frames
-//! form a sequence (windows, overlap, scene cuts) is decided outside, in `sr-window`.
+//! An engine ([`cpu::CpuEngine`], [`cuda::CudaEngine`]) runs the network on one *sequence*: frames that see each other and
+//! nothing else. Which frames form a sequence (windows, overlap, scene cuts) is decided outside, in `sr-window`.
 //!
 //! | module | idea |
 //! | --- | --- |
@@ -27,6 +27,6 @@ pub mod picture;
 mod weights;
 
 pub use checkpoint::CheckpointError;
-pub use engine::{Engine, EngineError, Out, Precision, Settings};
+pub use engine::{EngineError, Out, Precision, Settings};
 pub use model::Model;
 pub use weights::{Align, Blocks, Branch, Conv, Propagation, Spynet, Weights};

@@ -67,7 +67,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Engine, Precision, Settings, cpu::CpuEngine, formula};
+    use crate::{Precision, Settings, cpu::CpuEngine, formula};
     use rawstream::RgbFmt;
 
     fn enlarge(model: &Model) -> Vec<u8> {

@@ -49,8 +49,8 @@ pub trait Backend {
     /// The spatial feature of a frame.
     fn spatial(&mut self, frame: &Self::Frame) -> Result<Self::Feature, EngineError>;
 
-    /// The features that the next visit will need besides this one's, for backends that keep some elsewhere.
-    fn soon(&mut self, _features: &[&Self::Feature]) -> Result<(), EngineError> {
+    /// Fetches the features that the next visit will need, for backends that keep some elsewhere.
+    fn prefetch(&mut self, _features: &[&Self::Feature]) -> Result<(), EngineError> {
         Ok(())
     }
 
@@ -92,21 +92,26 @@ pub trait Backend {
     }
 }
 
-/// One frame of the sequence and what has been found there so far.
-struct Sight<B: Backend> {
+/// What has been computed for one frame of the sequence so far.
+struct Found<B: Backend> {
     /// The spatial feature, once it has been computed.
     spatial: Option<B::Feature>,
     /// Features of the finished branches that later ones need.
     branches: Vec<Rc<B::Feature>>,
 }
 
-impl<B: Backend> Sight<B> {
+impl<B: Backend> Found<B> {
     fn features(&self) -> Vec<&B::Feature> {
         self.spatial.iter().chain(self.branches.iter().map(|feature| &**feature)).collect()
     }
 }
 
-/// Runs the network on a whole sequence: see [`Engine::enlarge`](crate::Engine::enlarge).
+/// Enlarges `frames`, a whole sequence in film order, each one frame in wire order in `Settings::in_fmt`.
+///
+/// `out` is called once for every frame in `emit` (indices into `frames`), in order, with the enlarged frame in wire order
+/// in `Settings::out_fmt`. It may keep the frame: the memory is used again once the last clone is dropped. Frames outside
+/// `emit` are context: they are computed as far as the emitted ones need them. The bytes depend on `frames`, the weights
+/// and the settings only.
 ///
 /// Every branch but the last runs over the whole sequence, since backward ones start at its end. The last one stops
 /// at the last emitted frame and is joined with the reconstruction, so that frames leave as soon as they are known
@@ -131,8 +136,8 @@ pub fn enlarge<B: Backend>(
     let backward_flows = backend.flows(&frames, &steps.clone().map(|i| (i, i + 1)).collect::<Vec<_>>())?;
     let forward_flows = backend.flows(&frames, &steps.map(|i| (i + 1, i)).collect::<Vec<_>>())?;
 
-    let mut sights: Vec<_> =
-        (0..count).map(|_| Sight::<B> { spatial: None, branches: Vec::with_capacity(3) }).collect();
+    let mut found: Vec<_> =
+        (0..count).map(|_| Found::<B> { spatial: None, branches: Vec::with_capacity(3) }).collect();
 
     for branch in [Branch::Backward1, Branch::Forward1, Branch::Backward2] {
         let mut visits = Visits::new(branch);
@@ -141,45 +146,45 @@ pub fn enlarge<B: Backend>(
                 if branch == Branch::Forward1 { Some(step) } else { (count - 1).checked_sub(step) }
             };
             let Some(i) = at(step) else { break };
-            if let Some(next) = at(step + 1).and_then(|next| sights.get(next)) {
-                backend.soon(&next.features())?;
+            if let Some(next) = at(step + 1).and_then(|next| found.get(next)) {
+                backend.prefetch(&next.features())?;
             }
             let flow = match branch {
                 Branch::Forward1 => i.checked_sub(1).map(|i| &forward_flows[i]),
                 _ => backward_flows.get(i),
             };
-            let spatial = match sights[i].spatial.take() {
+            let spatial = match found[i].spatial.take() {
                 Some(feature) => feature,
                 None => backend.spatial(&frames[i])?,
             };
-            let feature = visits.visit(backend, &spatial, &sights[i].branches, flow)?;
+            let feature = visits.visit(backend, &spatial, &found[i].branches, flow)?;
             let last = branch == Branch::Backward2;
             if last && i >= emit.end {
                 // Context after the last emitted frame: the last branch does not come here.
-                sights[i].branches.clear();
+                found[i].branches.clear();
                 continue;
             }
-            sights[i].branches.push(feature);
+            found[i].branches.push(feature);
             if !last || backend.keep_spatial(i) {
-                sights[i].spatial = Some(spatial);
+                found[i].spatial = Some(spatial);
             }
         }
     }
 
     let mut visits = Visits::new(Branch::Forward2);
-    let mut rest = sights.into_iter().take(emit.end).enumerate().peekable();
-    while let Some((i, sight)) = rest.next() {
+    let mut rest = found.into_iter().take(emit.end).enumerate().peekable();
+    while let Some((i, here)) = rest.next() {
         if let Some((_, next)) = rest.peek() {
-            backend.soon(&next.features())?;
+            backend.prefetch(&next.features())?;
         }
-        let spatial = match sight.spatial {
+        let spatial = match here.spatial {
             Some(feature) => feature,
             None => backend.spatial(&frames[i])?,
         };
         let flow = i.checked_sub(1).map(|i| &forward_flows[i]);
-        let feature = visits.visit(backend, &spatial, &sight.branches, flow)?;
+        let feature = visits.visit(backend, &spatial, &here.branches, flow)?;
         if i >= emit.start {
-            let [b1, f1, b2] = &sight.branches[..] else { unreachable!("three branches have been here") };
+            let [b1, f1, b2] = &here.branches[..] else { unreachable!("three branches have been here") };
             backend.reconstruct(&frames[i], [&spatial, b1, f1, b2, &feature], out)?;
         }
     }

@@ -150,13 +150,13 @@ impl Weights {
     pub const SCALE: usize = 4;
 
     /// Input pixels for one pixel of a feature, across and down: 1, or 4 in networks that keep the size.
-    pub fn pixels(&self) -> usize {
+    pub fn stride(&self) -> usize {
         1 << self.strided.len()
     }
 
     /// Output pixels for one input pixel, across and down: 4, or 1 in networks that keep the size.
     pub fn scale(&self) -> usize {
-        Self::SCALE / self.pixels()
+        Self::SCALE / self.stride()
     }
 
     /// Types and checks the tensors of a checkpoint; what is missing, left over or of the wrong shape is named.

@@ -2,13 +2,17 @@
 //! the GPU against the one on the CPU. Skipped, aloud, where there is no GPU.
 
 use basicvsrpp::{
-    Conv, Engine, EngineError, Model, Precision, Settings, Weights,
+    Conv, EngineError, Model, Out, Precision, Settings, Weights,
     cpu::CpuEngine,
     cuda::{
-        CudaEngine, Kernels, devices,
+        CudaEngine, Kernels, PixelFormat,
+        call::{Activation, Call, Picture, Rows, Target},
+        deform::{DeformLayer, Source},
+        devices,
         driver::{Gpu, Memory},
-        layer::{Activation, Layer, Order, halves},
-        ops::{self, Call, DeformLayer, Picture, PixelFormat, Rows, Source, Target},
+        layer::Layer,
+        pack::{Order, halves},
+        view::View,
     },
     formula,
     picture::Output,
@@ -65,35 +69,35 @@ impl Random {
     }
 
     fn feature(&mut self, gpu: &Gpu, elements: usize) -> Memory {
-        let memory = gpu.allocate(2 * elements).unwrap();
-        gpu.upload(memory.address, &halves(&self.many(elements, 1.0))).unwrap();
-        memory
+        gpu.store(&halves(&self.many(elements, 1.0))).unwrap()
     }
 
     fn flow(&mut self, gpu: &Gpu, pixels: usize, scale: f32) -> Memory {
-        let memory = gpu.allocate(8 * pixels).unwrap();
         let bytes: Vec<u8> = self.many(2 * pixels, scale).iter().flat_map(|v| v.to_le_bytes()).collect();
-        gpu.upload(memory.address, &bytes).unwrap();
-        memory
+        gpu.store(&bytes).unwrap()
     }
 }
 
 /// Memory full of a value that is not a number in any format.
 fn poisoned(gpu: &Gpu, bytes: usize) -> Memory {
     let memory = gpu.allocate(bytes).unwrap();
-    gpu.fill(memory.address, 0xff, bytes).unwrap();
+    gpu.fill(memory.view(), 0xff).unwrap();
     memory
 }
 
+fn read(gpu: &Gpu, memory: &Memory) -> Vec<u8> {
+    let mut bytes = vec![0; memory.view().bytes()];
+    gpu.download(memory.view(), &mut bytes).unwrap();
+    bytes
+}
+
 fn read_halves(gpu: &Gpu, memory: &Memory) -> Vec<f32> {
-    let mut bytes = vec![0; memory.bytes];
-    gpu.download(memory.address, &mut bytes).unwrap();
+    let bytes = read(gpu, memory);
     bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
 }
 
 fn read_floats(gpu: &Gpu, memory: &Memory) -> Vec<f32> {
-    let mut bytes = vec![0; memory.bytes];
-    gpu.download(memory.address, &mut bytes).unwrap();
+    let bytes = read(gpu, memory);
     bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
@@ -146,33 +150,30 @@ fn check_conv(gpu: &Gpu, random: &mut Random, case: &Case) {
     let planes = case.inputs.len() / 8;
     let plane = held.count * w * 8;
     let input = random.feature(gpu, case.batch * planes * plane);
-    let inputs: Vec<u64> =
-        (0..planes / case.unit).map(|g| input.address + (g * case.unit * plane * 2) as u64).collect();
+    let inputs = [input.view()];
     let mut results = Vec::new();
     let mut kernels = vec![Kernels::PlainF16];
     kernels.extend(fast(gpu));
     let residuals: Vec<Memory> = (0..case.residuals)
         .map(|_| random.feature(gpu, case.conv.cout.next_multiple_of(64) * room.count * scale * w))
         .collect();
-    let residuals: Vec<u64> = residuals.iter().map(|m| m.address).collect();
+    let residuals: Vec<View> = residuals.iter().map(|m| m.view()).collect();
     for kernels in kernels {
         let layer = Layer::new(gpu, kernels, &case.conv, case.order, case.unit, &case.inputs).unwrap();
-        let out_plane = room.count * scale * w * 8;
-        let couts = if scale == 2 { layer.couts / 4 } else { layer.couts };
+        let planes = layer.planes_out(scale == 2);
         // The rows of a band that it does not compute are set, so that they compare equal.
-        let out = poisoned(gpu, 2 * case.batch * couts / 8 * out_plane);
+        let out = poisoned(gpu, case.batch * planes * room.count * scale * w * 16);
         if case.rows.is_some() {
-            gpu.fill(out.address, 0, out.bytes).unwrap();
+            gpu.fill(out.view(), 0).unwrap();
         }
         let target = match case.order {
-            Order::Shuffle => Target::Shuffled(out.address),
-            _ => Target::Feature(out.address),
+            Order::Shuffle => Target::Shuffled(out.view()),
+            _ => Target::Feature(out.view()),
         };
         let call = Call::new(&inputs, target, case.activation, case.size);
-        let batch = (case.batch, planes * plane, couts / 8 * out_plane);
-        let call = Call { residuals: &residuals, rows: rows.clone(), held, room, batch, ..call };
-        ops::conv(gpu, &layer, &call).unwrap();
-        results.push((kernels, layer.kernel, read_halves(gpu, &out)));
+        let call = Call { residuals: &residuals, rows: rows.clone(), held, room, images: case.batch, ..call };
+        layer.run(gpu, &call).unwrap();
+        results.push((kernels, layer.function(), read_halves(gpu, &out)));
     }
     let (plain, rest) = results.split_first().unwrap();
     for (kernels, kernel, result) in rest {
@@ -273,9 +274,9 @@ fn flow_and_picture_outputs_equal_the_plain_ones() {
         for kernels in [Kernels::PlainF16, Kernels::Mma] {
             let layer = Layer::new(&gpu, kernels, &conv, Order::Same, 2, &identity(16)).unwrap();
             let out = poisoned(&gpu, 3 * 8 * w * h);
-            let inputs = [input.address];
-            let call = Call::new(&inputs, Target::Flow(flow.address, out.address), Activation::None, (w, h));
-            ops::conv(&gpu, &layer, &Call { batch: (3, 16 * w * h, 0), ..call }).unwrap();
+            let inputs = [input.view()];
+            let call = Call::new(&inputs, Target::Flow(flow.view(), out.view()), Activation::None, (w, h));
+            layer.run(&gpu, &Call { images: 3, ..call }).unwrap();
             results.push(read_floats(&gpu, &out));
         }
         close(&format!("flow {w}x{h}"), &results[1], &results[0], 1e-4);
@@ -286,35 +287,29 @@ fn flow_and_picture_outputs_equal_the_plain_ones() {
             ("gbrp10le", Output::Wire(RgbFmt::named("bgr24").unwrap())),
         ] {
             let in_fmt = RgbFmt::named(in_fmt).unwrap();
-            let frame = gpu.allocate(in_fmt.frame_bytes(w, h)).unwrap();
-            let bytes: Vec<u8> = (0..frame.bytes).map(|_| (random.next() * 127.0 + 128.0) as u8).collect();
-            gpu.upload(frame.address, &bytes).unwrap();
+            let bytes = in_fmt.frame_bytes(w, h);
+            let bytes: Vec<u8> = (0..bytes).map(|_| (random.next() * 127.0 + 128.0) as u8).collect();
+            let frame = gpu.store(&bytes).unwrap();
             let input = random.feature(&gpu, 64 * 16 * w * h);
             let mut conv = random.conv(64, 3, 3);
             conv.weight.iter_mut().for_each(|v| *v *= 0.2);
             let mut results = Vec::new();
             for kernels in [Kernels::PlainF16, Kernels::Mma] {
                 let layer = Layer::new(&gpu, kernels, &conv, Order::Same, 4, &identity(64)).unwrap();
-                let bytes = output.frame_bytes(4 * w, 4 * h);
-                let out = poisoned(&gpu, bytes);
-                let flag = gpu.allocate(4).unwrap();
-                gpu.upload(flag.address, &[0; 4]).unwrap();
-                let inputs = [0, 1].map(|i| input.address + (i * 4 * 16 * w * h * 8 * 2) as u64);
+                let out = poisoned(&gpu, output.frame_bytes(4 * w, 4 * h));
+                let flag = gpu.store(&[0; 4]).unwrap();
+                let inputs = [input.view()];
                 let picture = Picture {
-                    frame: frame.address,
-                    out: out.address,
+                    frame: frame.view(),
                     in_format: PixelFormat::new(Output::Wire(in_fmt), w * h),
+                    size: (w, h),
+                    out: out.view(),
                     out_format: PixelFormat::new(output, 16 * w * h),
-                    invalid: flag.address,
-                    w: w as i32,
-                    h: h as i32,
-                    out_w: 4 * w as i32,
-                    step: 0.25,
+                    invalid: flag.view(),
                 };
                 let call = Call::new(&inputs, Target::Picture(picture), Activation::None, (4 * w, 4 * h));
-                ops::conv(&gpu, &layer, &call).unwrap();
-                let mut bytes = vec![0; bytes];
-                gpu.download(out.address, &mut bytes).unwrap();
+                layer.run(&gpu, &call).unwrap();
+                let bytes = read(&gpu, &out);
                 let values: Vec<f32> = match output {
                     Output::Float => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
                     Output::Wire(fmt) if fmt.sample_bytes() == 2 => bytes
@@ -325,9 +320,7 @@ fn flow_and_picture_outputs_equal_the_plain_ones() {
                         .collect(),
                     Output::Wire(_) => bytes.iter().map(|&b| f32::from(b) / 255.0).collect(),
                 };
-                let mut invalid = [1; 4];
-                gpu.download(flag.address, &mut invalid).unwrap();
-                assert_eq!(invalid, [0; 4]);
+                assert_eq!(read(&gpu, &flag), [0; 4]);
                 results.push(values);
             }
             // One step of the coarsest format, where a value lies between two.
@@ -352,16 +345,15 @@ fn deformable_convolution_equals_the_plain_one() {
                 if i / 8 / pixels % 6 < 4 { 10.0 * v } else { (v + 1.0) / 2.0 }
             })
             .collect();
-        let offsets = gpu.allocate(2 * planes.len()).unwrap();
-        gpu.upload(offsets.address, &halves(&planes)).unwrap();
+        let offsets = gpu.store(&halves(&planes)).unwrap();
         let conv = random.conv(128, 64, 3);
-        let source = |i: usize| Source { feature: features[i].address, flow: flows[i].address };
+        let source = |i: usize| Source { feature: features[i].view(), flow: flows[i].view() };
         for second in [None, Some(source(1))] {
             let mut results = Vec::new();
             for kernels in [Kernels::PlainF16, Kernels::Mma] {
                 let layer = DeformLayer::new(&gpu, kernels, &conv).unwrap();
                 let out = poisoned(&gpu, 2 * 64 * pixels);
-                ops::deform(&gpu, &layer, source(0), second, offsets.address, out.address, (w, h)).unwrap();
+                layer.run(&gpu, source(0), second, offsets.view(), out.view(), (w, h)).unwrap();
                 results.push(read_halves(&gpu, &out));
             }
             close(&format!("deform {w}x{h} {}", second.is_some()), &results[1], &results[0], 4e-3);
@@ -382,13 +374,10 @@ fn settings(width: usize, height: usize, precision: Precision) -> Settings {
     Settings { width, height, in_fmt: fmt, out_fmt: fmt, precision, threads: 1, max_memory: None }
 }
 
-fn run(
-    engine: &mut dyn Engine,
-    frames: &[Bytes],
-    emit: std::ops::Range<usize>,
-) -> Result<Vec<u8>, EngineError> {
+/// All bytes that an engine gives.
+fn run(enlarge: impl FnOnce(&mut Out<'_>) -> Result<(), EngineError>) -> Result<Vec<u8>, EngineError> {
     let mut all = Vec::new();
-    engine.enlarge(frames, emit, &mut |frame| {
+    enlarge(&mut |frame| {
         all.extend_from_slice(&frame);
         Ok(())
     })?;
@@ -424,7 +413,7 @@ fn the_network_equals_the_one_on_the_cpu() {
         let frames: Vec<Bytes> = (0..t).map(|k| formula::frame(w, h, k)).collect();
         let mut cpu =
             CpuEngine::with_output(&model, &settings(w, h, Precision::Fp32), Output::Float).unwrap();
-        let want = floats(&run(&mut cpu, &frames, 0..t).unwrap());
+        let want = floats(&run(|out| cpu.enlarge(&frames, 0..t, out)).unwrap());
         for (kernels, limit, least) in [
             (Kernels::PlainF32, 3e-5, 115.0),
             (Kernels::PlainF16, 2e-3, 75.0),
@@ -436,7 +425,7 @@ fn the_network_equals_the_one_on_the_cpu() {
             let Ok(mut engine) = CudaEngine::with(&model, &settings, 0, Some(kernels), Output::Float) else {
                 continue;
             };
-            let have = floats(&run(&mut engine, &frames, 0..t).unwrap());
+            let have = floats(&run(|out| engine.enlarge(&frames, 0..t, out)).unwrap());
             let found = psnr(&have, &want);
             eprintln!("{what} {w}x{h} t{t} {kernels:?}: {found:.1} dB");
             close(&format!("{what} {w}x{h} t{t} {kernels:?}"), &have, &want, limit);
@@ -453,10 +442,10 @@ fn a_sequence_gives_the_same_bytes_every_time() {
     let model = model(64, 1);
     let frames: Vec<Bytes> = (0..6).map(|k| formula::frame(131, 70, k)).collect();
     let mut engine = CudaEngine::new(&model, &settings(131, 70, Precision::Fp16), 0).unwrap();
-    let first = run(&mut engine, &frames, 0..6).unwrap();
-    assert!(first == run(&mut engine, &frames, 0..6).unwrap());
+    let first = run(|out| engine.enlarge(&frames, 0..6, out)).unwrap();
+    assert!(first == run(|out| engine.enlarge(&frames, 0..6, out)).unwrap());
     let frame = first.len() / 6;
-    assert!(first[2 * frame..4 * frame] == run(&mut engine, &frames, 2..4).unwrap());
+    assert!(first[2 * frame..4 * frame] == run(|out| engine.enlarge(&frames, 2..4, out)).unwrap());
 }
 
 /// Spatial features computed again, and features that wait on the host, change no byte.
@@ -468,7 +457,7 @@ fn the_limit_on_memory_changes_no_byte() {
     let model = model(16, 1);
     let frames: Vec<Bytes> = (0..14).map(|k| formula::frame(131, 70, k)).collect();
     let mut engine = CudaEngine::new(&model, &settings(131, 70, Precision::Fp16), 0).unwrap();
-    let (plan, want) = (engine.plan(14), run(&mut engine, &frames, 2..12).unwrap());
+    let (plan, want) = (engine.plan(14), run(|out| engine.enlarge(&frames, 2..12, out)).unwrap());
     assert_eq!((plan.kept, plan.resident), (14, plan.features));
     let feature = 131 * 70 * 64 * 2;
     for (fewer, kept, resident) in [(5, 9, 55), (20, 0, 40), (39, 0, 21)] {
@@ -478,14 +467,14 @@ fn the_limit_on_memory_changes_no_byte() {
         let plan = engine.plan(14);
         assert_eq!((plan.kept, plan.resident), (kept, resident), "{plan:?}");
         for _ in 0..2 {
-            assert!(run(&mut engine, &frames, 2..12).unwrap() == want, "{plan:?}");
+            assert!(run(|out| engine.enlarge(&frames, 2..12, out)).unwrap() == want, "{plan:?}");
         }
         assert!(engine.peak_bytes() <= plan.device_bytes, "{} of {plan:?}", engine.peak_bytes());
     }
     let mut tight = settings(131, 70, Precision::Fp16);
     tight.max_memory = Some(1_000_000);
     let mut engine = CudaEngine::new(&model, &tight, 0).unwrap();
-    let error = run(&mut engine, &frames, 2..12).unwrap_err().to_string();
+    let error = run(|out| engine.enlarge(&frames, 2..12, out)).unwrap_err().to_string();
     assert!(
         error.starts_with("cuda:0: a sequence of 14 frames needs ")
             && error.ends_with(" 1000000 are available: take a smaller --window"),
@@ -502,7 +491,7 @@ fn what_is_no_number_is_an_error() {
     model.weights.conv_hr.weight[0] = 1e30;
     let frames = [formula::frame(64, 64, 0)];
     let mut engine = CudaEngine::new(&model, &settings(64, 64, Precision::Fp16), 0).unwrap();
-    let error = run(&mut engine, &frames, 0..1).unwrap_err().to_string();
+    let error = run(|out| engine.enlarge(&frames, 0..1, out)).unwrap_err().to_string();
     assert_eq!(
         error,
         "cuda:0: the network's output is not a finite number: broken weights, or too large for fp16"

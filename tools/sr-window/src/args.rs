@@ -1,13 +1,10 @@
 //! The flags.
 
-use crate::{engines, run, window::Grid};
+use crate::window::Grid;
 use basicvsrpp::Precision;
 use clap::Parser;
-use cli::{
-    Error, InputArgs, OutputArgs, Result, RunArgs, Session, Size, ThreadArgs, Tool, frame_count, parse_bytes,
-};
-use serde_json::{Value, json};
-use std::{io::Write, path::PathBuf, str::FromStr, time::Duration};
+use cli::{InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, frame_count, parse_bytes};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// The flags that `--info`, `--devices` and `--plan` would ignore, and so refuse: of what computes, of the windows, and of
 /// what flows through.
@@ -91,7 +88,7 @@ pub enum Device {
 impl FromStr for Device {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "a device is auto, cpu, cuda or cuda:0,1,...".to_owned();
         match text {
             "auto" => Ok(Self::Auto),
@@ -102,7 +99,7 @@ impl FromStr for Device {
                 let numbers = list
                     .split(',')
                     .map(|n| n.parse().map_err(|_| wrong()))
-                    .collect::<std::result::Result<Vec<usize>, _>>()?;
+                    .collect::<Result<Vec<usize>, _>>()?;
                 let distinct =
                     numbers.iter().collect::<std::collections::BTreeSet<_>>().len() == numbers.len();
                 if distinct { Ok(Self::Cuda(numbers)) } else { Err("a device is named twice".into()) }
@@ -123,7 +120,7 @@ pub enum Switch {
 impl FromStr for Switch {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "on" => Ok(Self::On),
             "off" => Ok(Self::Off),
@@ -132,7 +129,7 @@ impl FromStr for Switch {
     }
 }
 
-fn parse_precision(text: &str) -> std::result::Result<Precision, String> {
+fn parse_precision(text: &str) -> Result<Precision, String> {
     match text {
         "fp16" => Ok(Precision::Fp16),
         "fp32" => Ok(Precision::Fp32),
@@ -145,45 +142,6 @@ impl Args {
     pub fn grid(&self) -> Grid {
         Grid { window: self.window, overlap: self.overlap }
     }
-
-    /// What `--plan` prints: where standard input may begin, and the window that emits `--start`.
-    fn plan(&self) -> Value {
-        let (grid, start) = (self.grid(), self.output.start);
-        let j = grid.index(start);
-        json!({
-            "start": start,
-            "first_frame": grid.first_frame_needed(start),
-            "window": j,
-            "emits": [grid.emits(j).start, grid.emits(j).end],
-            "computes": [grid.computes(j).start, grid.computes(j).end],
-        })
-    }
-}
-
-impl Tool for Args {
-    const NAME: &'static str = "sr-window";
-
-    fn run_args(&self) -> &RunArgs {
-        &self.run
-    }
-
-    fn run(self, session: &Session) -> Result<()> {
-        if self.info {
-            return print(engines::model(&self.weights)?.info());
-        }
-        if self.devices {
-            return print(&engines::devices());
-        }
-        if self.plan {
-            return print(&self.plan());
-        }
-        run::run(&self, session)
-    }
-}
-
-fn print(value: &Value) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{value}").and_then(|()| stdout.flush()).map_err(|e| Error::stdout(&e))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! enlarged frames; it lives for the whole film and ends when its standard input does. The protocol is specified in
 //! `sr-window(1)`.
 
-use basicvsrpp::{Engine, EngineError, Out};
+use crate::engine::{Engine, EngineError, Out};
 use bytes::Bytes;
 use cli::{Error, reason};
 use rawstream::{PixFmt, VideoFormat};
@@ -13,10 +13,7 @@ use std::{
     collections::VecDeque,
     io::{self, BufRead, BufReader, Read, Write},
     ops::Range,
-    os::{
-        fd::AsFd,
-        unix::process::{CommandExt, ExitStatusExt},
-    },
+    os::{fd::AsFd, unix::process::ExitStatusExt},
     process::{self, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -58,13 +55,7 @@ impl Child {
             words.split_first().ok_or_else(|| Error::usage("--engine", "the command is empty"))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // SAFETY: between fork and exec only prctl is called, which is async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(io::Error::from)
-            });
-        }
-        let mut process = command
+        let mut process = cli::ends_with_us(&mut command)
             .spawn()
             .map_err(|e| Error::failed(program, format_args!("cannot start: {}", reason(&e))))?;
         let missing = || Error::failed(program, "cannot start: no pipe");
@@ -194,6 +185,10 @@ impl Read for Watched<'_> {
 }
 
 impl Engine for Child {
+    fn scale(&self) -> usize {
+        SCALE
+    }
+
     fn enlarge(
         &mut self,
         frames: &[Bytes],

@@ -3,10 +3,11 @@
 use crate::{
     args::{Args, Device},
     child::Child,
+    engine::Engine,
     tile::{self, Tiled},
 };
 use basicvsrpp::{
-    Engine, Model, Precision, Settings,
+    Model, Precision, Settings,
     cpu::CpuEngine,
     cuda::{self, CudaEngine, DeviceInfo},
 };
@@ -83,7 +84,7 @@ pub fn build(
                 Device::Cpu
             }
         },
-        told => told.clone(),
+        named => named.clone(),
     };
     let on_cpu = device == Device::Cpu;
     let (tile_width, tile_height) =

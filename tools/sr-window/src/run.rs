@@ -8,10 +8,10 @@
 use crate::{
     args::{Args, Switch},
     cut::Signature,
+    engine::{Engine, EngineError},
     engines,
     window::{Frame, Schedule, Window},
 };
-use basicvsrpp::{Engine, EngineError};
 use bytes::Bytes;
 use cli::{Error, Input, Output, Result, Session};
 use rawstream::{PixFmt, RgbFmt};
@@ -237,9 +237,12 @@ fn work(
             match written {
                 Ok(()) => {}
                 Err(EngineError::Output(_)) => break,
-                Err(e) => {
+                Err(EngineError::Failed(reason)) => {
                     let film = window.first..window.first + window.frames.len() as u64;
-                    line.fail(Error::failed(format_args!("frames {} to {}", film.start, film.end - 1), e));
+                    line.fail(Error::failed(
+                        format_args!("frames {} to {}", film.start, film.end - 1),
+                        reason,
+                    ));
                     break;
                 }
             }

@@ -4,7 +4,8 @@
 //! overlap that is nearer to its middle. What is seen across a tile's edge is lost, so the picture is not bit for bit
 //! that of a whole frame. A sequence's enlarged frames are held until its last tile is done.
 
-use basicvsrpp::{Engine, EngineError, Out, Settings};
+use crate::engine::{Engine, EngineError, Out};
+use basicvsrpp::Settings;
 use bytes::Bytes;
 use rawstream::RgbFmt;
 use std::ops::Range;
@@ -135,9 +136,9 @@ impl Engine for Tiled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use basicvsrpp::{Precision, Weights};
+    use basicvsrpp::Precision;
 
-    const SCALE: usize = Weights::SCALE;
+    const SCALE: usize = 4;
 
     #[test]
     fn spans_cover_everything_once() {
@@ -164,6 +165,10 @@ mod tests {
     }
 
     impl Engine for Nearest {
+        fn scale(&self) -> usize {
+            SCALE
+        }
+
         fn enlarge(
             &mut self,
             frames: &[Bytes],

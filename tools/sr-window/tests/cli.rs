@@ -8,6 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::OnceLock,
     thread,
+    time::Duration,
 };
 
 const WIDTH: usize = 64;
@@ -199,6 +200,43 @@ fn a_child_that_fails_is_named_and_quoted() {
     fails(&missing, 1, "no-such-engine: cannot start: No such file or directory");
 }
 
+/// What `look` finds, once it does.
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no {what} in 30 s");
+}
+
+/// A killed tool leaves no model behind that waits for frames.
+#[test]
+fn a_child_ends_with_the_tool() {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_sr-window"))
+        .args(["-s", "64x64", "-p", "rgb24", "--engine", "sleep 1000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    tool.stdin.as_mut().unwrap().write_all(&[0; IN]).unwrap();
+    let id = tool.id();
+    let child = wait_for("child", || {
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        let child = format!("/proc/{}", children.trim());
+        (std::fs::read_to_string(format!("{child}/comm")).ok()? == "sleep\n").then_some(child)
+    });
+    tool.kill().unwrap();
+    tool.wait().unwrap();
+    // Gone, or dead and not yet asked for by whoever inherits it.
+    wait_for("end of the child", || match std::fs::read_to_string(format!("{child}/stat")) {
+        Ok(stat) => stat.contains(") Z ").then_some(()),
+        Err(_) => Some(()),
+    });
+}
+
 #[test]
 fn the_report_tells_the_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -237,6 +275,24 @@ fn no_gpu_is_an_error_for_cuda_and_a_word_for_auto() {
 }
 
 /// A small network that keeps the size, in a file that lives as long as the tests.
+/// A library of the driver's name that is not the driver: an answer, and nothing on standard error.
+#[test]
+fn a_driver_without_its_functions_is_too_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let standing_in = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6", "/usr/lib/libm.so.6"];
+    let library = standing_in.into_iter().find(|file| Path::new(file).exists()).unwrap();
+    std::os::unix::fs::symlink(library, folder.path().join("libcuda.so")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sr-window"))
+        .arg("--devices")
+        .env("LD_LIBRARY_PATH", folder.path())
+        .output()
+        .unwrap();
+    let devices: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let why = "the NVIDIA driver is too old (525 or newer is needed): it lacks functions of CUDA 12";
+    assert_eq!(devices["no_cuda"], why);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
 fn keeping_size() -> &'static str {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| checkpoint("keeping-size", &formula::tensors_keeping_size(16, 1))).to_str().unwrap()

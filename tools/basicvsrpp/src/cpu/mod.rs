@@ -15,7 +15,7 @@ mod winograd;
 #[cfg(test)]
 mod equal_to_plain;
 
-use crate::{Engine, EngineError, Model, Out, Settings, network, picture::Output};
+use crate::{EngineError, Model, Out, Settings, network, picture::Output};
 use bytes::Bytes;
 use fast::Fast;
 use simd::Level;
@@ -55,12 +55,14 @@ impl CpuEngine {
     }
 }
 
-impl Engine for CpuEngine {
-    fn scale(&self) -> usize {
+impl CpuEngine {
+    /// Output pixels for one input pixel, across and down: 4, or 1 where the network keeps the size.
+    pub fn scale(&self) -> usize {
         self.scale
     }
 
-    fn enlarge(
+    /// Runs the network on a sequence: see [`network::enlarge`]. Nothing is carried from one sequence to the next.
+    pub fn enlarge(
         &mut self,
         frames: &[Bytes],
         emit: Range<usize>,

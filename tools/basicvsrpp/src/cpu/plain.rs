@@ -395,7 +395,7 @@ impl Backend for Plain<'_> {
 
     fn flows(&mut self, frames: &[Planes], pairs: &[(usize, usize)]) -> Result<Vec<Planes>, EngineError> {
         let weights = &self.weights.spynet;
-        let small: Vec<_> = match self.weights.pixels() {
+        let small: Vec<_> = match self.weights.stride() {
             1 => frames.to_vec(),
             _ => frames.iter().map(quarter).collect(),
         };

@@ -1,9 +1,12 @@
-//! The CUDA driver behind safe types: devices, memory, streams, events, kernels.
+//! The CUDA driver behind safe types: memory, streams, events, kernels of one GPU.
 //!
-//! The driver is loaded when it is first asked for, so a binary runs where there is none. All that the driver refuses
-//! becomes a one-line error with the device's name.
+//! All that the driver refuses becomes a one-line error with the device's name.
 
-use super::image;
+use super::{
+    devices::{DeviceInfo, devices, reason},
+    image,
+    view::View,
+};
 use crate::EngineError;
 use cudarc::driver::{
     DriverError,
@@ -15,123 +18,11 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     ffi::{CString, c_void},
-    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
-
-/// A GPU that the driver knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its number: `cuda:0` is 0.
-    pub index: usize,
-    /// Its name, as the maker gives it.
-    pub name: String,
-    /// Compute capability, major and minor.
-    pub capability: (i32, i32),
-    /// Bytes of memory.
-    pub memory: u64,
-    /// Streaming multiprocessors.
-    pub multiprocessors: u32,
-    /// Bytes of shared memory of a multiprocessor, and the most that one block may have.
-    pub shared: [u32; 2],
-}
-
-impl DeviceInfo {
-    /// Why the engine cannot run on it, if it cannot.
-    pub fn unfit(&self) -> Option<String> {
-        let (major, minor) = self.capability;
-        image::architecture(self.capability).is_none().then(|| {
-            format!(
-                "{} has compute capability {major}.{minor}: there are kernels for 8.x, 9.0, 10.x and 12.x",
-                self.name
-            )
-        })
-    }
-}
-
-/// All GPUs, in the driver's order; empty where there is a driver and no GPU. The error says why there is no driver, or
-/// what is wrong with it.
-pub fn devices() -> Result<Vec<DeviceInfo>, EngineError> {
-    // Loading the library, or a function that an old driver lacks, panics in cudarc. Nobody should see that.
-    let quiet = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let answer = panic::catch_unwind(AssertUnwindSafe(probe));
-    panic::set_hook(quiet);
-    match answer {
-        Ok(answer) => answer.map_err(EngineError::Failed),
-        Err(_) => Err(EngineError::Failed(format!("{OLD}: it lacks functions of CUDA 12"))),
-    }
-}
-
-const OLD: &str = "the NVIDIA driver is too old (525 or newer is needed)";
-
-fn probe() -> Result<Vec<DeviceInfo>, String> {
-    // SAFETY: tries to load the library and lets go of it again.
-    if !unsafe { sys::is_culib_present() } {
-        return Err("no NVIDIA driver (libcuda.so.1 was not found)".into());
-    }
-    let mut version = 0;
-    // SAFETY: the pointer is valid for the call.
-    unsafe { sys::cuDriverGetVersion(&mut version) }
-        .result()
-        .map_err(|e| format!("the NVIDIA driver: {}", reason(e)))?;
-    if version < 12000 {
-        return Err(format!("{OLD}: it knows CUDA up to {}.{}", version / 1000, version % 1000 / 10));
-    }
-    match result::init() {
-        Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => return Ok(Vec::new()),
-        Err(e) => return Err(format!("the NVIDIA driver: {}", reason(e))),
-        Ok(()) => {}
-    }
-    let all = (|| {
-        let count = result::device::get_count()?;
-        (0..count)
-            .map(|index| {
-                use sys::CUdevice_attribute as A;
-                let device = result::device::get(index)?;
-                // SAFETY: `device` is what the driver gave.
-                unsafe {
-                    let attribute = |a| result::device::get_attribute(device, a);
-                    Ok(DeviceInfo {
-                        index: index as usize,
-                        name: result::device::get_name(device)?,
-                        capability: (
-                            attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-                            attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-                        ),
-                        memory: result::device::total_mem(device)? as u64,
-                        multiprocessors: attribute(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32,
-                        shared: [
-                            attribute(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)? as u32,
-                            attribute(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)? as u32,
-                        ],
-                    })
-                }
-            })
-            .collect::<Result<Vec<_>, DriverError>>()
-    })();
-    all.map_err(|e| format!("the NVIDIA driver: {}", reason(e)))
-}
-
-/// What the driver says of an error, in words.
-fn reason(error: DriverError) -> String {
-    let DriverError(code) = error;
-    match code {
-        sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => "out of memory".into(),
-        sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => "no kernels for this GPU".into(),
-        _ => {
-            let text =
-                |s: Result<&std::ffi::CStr, DriverError>| s.ok().map(|s| s.to_string_lossy().into_owned());
-            match (text(error.error_string()), text(error.error_name())) {
-                (Some(text), Some(name)) => format!("{text} ({name})"),
-                _ => format!("error {}", code as u32),
-            }
-        }
-    }
-}
 
 /// Time spent per label, collected where asked for.
 #[derive(Debug, Default)]
@@ -140,7 +31,7 @@ struct Profile {
     spans: Vec<(&'static str, Event, Event)>,
 }
 
-/// An opened GPU: its context, its kernels, the queues in which its work is put.
+/// An opened GPU: its context, its kernels, its streams.
 #[derive(Debug)]
 pub struct Gpu {
     /// What it is.
@@ -149,7 +40,7 @@ pub struct Gpu {
     /// The loaded kernel files, each with what it was loaded from.
     modules: Vec<(Cow<'static, [u8]>, sys::CUmodule)>,
     functions: RefCell<HashMap<&'static str, sys::CUfunction>>,
-    /// By `Queue`.
+    /// By `Stream`.
     streams: [sys::CUstream; 4],
     in_use: Arc<Account>,
     profile: RefCell<Option<Profile>>,
@@ -192,17 +83,17 @@ struct Account {
 // `make_current` sees to that. The cells keep `Gpu` from being shared.
 unsafe impl Send for Gpu {}
 
-/// Work in one queue is done in its order; queues run beside each other.
+/// Work in one stream is done in its order; streams run beside each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum Stream {
     /// Kernels and what they need.
     Compute,
-    /// Results on their way to the host.
-    Copy,
+    /// Finished frames on their way to the host.
+    Download,
     /// Features on their way to the host.
-    Out,
+    PageOut,
     /// Features on their way back.
-    In,
+    PageIn,
 }
 
 impl Gpu {
@@ -287,65 +178,123 @@ impl Gpu {
         // SAFETY: freed once, in `Pinned::drop`.
         let start = unsafe { result::malloc_host(bytes.max(1), 0) }
             .map_err(|e| self.error(&format!("allocating {bytes} bytes of pinned host memory"), e))?;
-        Ok(Pinned { start: start.cast(), bytes, context: self.context.clone() })
+        Ok(Pinned { start: start.cast(), bytes, copying: None, context: self.context.clone() })
     }
 
-    fn stream(&self, queue: Queue) -> sys::CUstream {
-        self.streams[queue as usize]
+    fn stream(&self, stream: Stream) -> sys::CUstream {
+        self.streams[stream as usize]
     }
 
-    /// Copies `data` to `at` and waits for it: for weights and tests.
-    pub fn upload(&self, at: u64, data: &[u8]) -> Result<(), EngineError> {
-        // SAFETY: callers pass the start of an allocation of at least this size (see the `ops` module); the copy is
-        // over when the stream has been waited for.
-        unsafe { result::memcpy_htod_async(at, data, self.stream(Queue::Compute)) }
+    /// Device memory with these contents.
+    pub fn store(&self, data: &[u8]) -> Result<Memory, EngineError> {
+        let memory = self.allocate(data.len())?;
+        self.upload(memory.view(), data)?;
+        Ok(memory)
+    }
+
+    /// Copies `data` to the device, as much as `to` holds, and waits for it: for weights and tests.
+    pub fn upload(&self, to: View, data: &[u8]) -> Result<(), EngineError> {
+        let to = to.address("upload", data.len(), 1)?;
+        // SAFETY: as many bytes are allocated there; the copy is over when the stream has been waited for.
+        unsafe { result::memcpy_htod_async(to, data, self.stream(Stream::Compute)) }
             .map_err(|e| self.error("upload", e))?;
-        self.wait()
+        self.synchronize()
     }
 
-    /// Copies from `at` to `data` after all that has been queued: for tests.
-    pub fn download(&self, at: u64, data: &mut [u8]) -> Result<(), EngineError> {
+    /// Copies all of `from` to `data` after all that has been queued: for tests.
+    pub fn download(&self, from: View, data: &mut [u8]) -> Result<(), EngineError> {
+        let from = from.address("download", data.len(), 1)?;
         // SAFETY: as in `upload`.
-        unsafe { result::memcpy_dtoh_async(data, at, self.stream(Queue::Compute)) }
+        unsafe { result::memcpy_dtoh_async(data, from, self.stream(Stream::Compute)) }
             .map_err(|e| self.error("download", e))?;
-        self.wait()
+        self.synchronize()
     }
 
-    /// Queues a copy from pinned memory. The caller leaves `from` alone until an event after it has passed.
-    pub fn queue_upload(
+    /// Queues a copy of the first bytes of `from`, as many as `to` has, after the last copy to or from `from`. The event
+    /// comes when it is done.
+    pub fn upload_async(
         &self,
-        queue: Queue,
-        at: u64,
-        from: &Pinned,
-        bytes: usize,
-    ) -> Result<(), EngineError> {
-        // SAFETY: `from` is pinned and outlives the copy, as said above.
-        unsafe { result::memcpy_htod_async(at, &from.bytes()[..bytes], self.stream(queue)) }
-            .map_err(|e| self.error("upload", e))
+        stream: Stream,
+        to: View,
+        from: &mut Pinned,
+    ) -> Result<Arc<Event>, EngineError> {
+        let bytes = to.bytes();
+        let start = self.pinned_bytes(stream, from, bytes)?;
+        // SAFETY: the memory has so many bytes, and lives and is left alone until the copy is done: see `Pinned`.
+        let data = unsafe { std::slice::from_raw_parts(start, bytes) };
+        // SAFETY: as many bytes are allocated on the device.
+        unsafe { result::memcpy_htod_async(to.address("upload", bytes, 1)?, data, self.stream(stream)) }
+            .map_err(|e| self.error("upload", e))?;
+        self.copying(stream, from)
     }
 
-    /// Queues a copy to pinned memory. The caller reads `to` only when an event after it has passed.
-    pub fn queue_download(
+    /// Queues a copy of all of `from` to the first bytes of `to`, after the last copy to or from `to`. The event comes when
+    /// it is done.
+    pub fn download_async(
         &self,
-        queue: Queue,
+        stream: Stream,
         to: &mut Pinned,
-        at: u64,
-        bytes: usize,
-    ) -> Result<(), EngineError> {
-        // SAFETY: `to` is pinned and outlives the copy, as said above.
-        unsafe { result::memcpy_dtoh_async(&mut to.bytes_mut()[..bytes], at, self.stream(queue)) }
-            .map_err(|e| self.error("download", e))
+        from: View,
+    ) -> Result<Arc<Event>, EngineError> {
+        let bytes = from.bytes();
+        let start = self.pinned_bytes(stream, to, bytes)?;
+        // SAFETY: the memory has so many bytes, and lives and is left alone until the copy is done: see `Pinned`.
+        let data = unsafe { std::slice::from_raw_parts_mut(start, bytes) };
+        // SAFETY: as many bytes are allocated on the device.
+        unsafe { result::memcpy_dtoh_async(data, from.address("download", bytes, 1)?, self.stream(stream)) }
+            .map_err(|e| self.error("download", e))?;
+        self.copying(stream, to)
+    }
+
+    /// Where `bytes` bytes of pinned memory are, for a copy in a stream that waits for the copy before it.
+    fn pinned_bytes(&self, stream: Stream, memory: &Pinned, bytes: usize) -> Result<*mut u8, EngineError> {
+        if bytes > memory.bytes {
+            let have = memory.bytes;
+            return Err(EngineError::Failed(format!(
+                "a copy of {bytes} bytes of {have} of pinned host memory"
+            )));
+        }
+        if let Some(before) = &memory.copying {
+            self.wait_event(stream, before)?;
+        }
+        Ok(memory.start)
+    }
+
+    /// Notes that a copy has been queued.
+    fn copying(&self, stream: Stream, memory: &mut Pinned) -> Result<Arc<Event>, EngineError> {
+        // A copy without an event is waited for at once.
+        let done = self.record(stream).or_else(|e| self.synchronize().and(Err(e)))?;
+        let done = Arc::new(done);
+        memory.copying = Some(done.clone());
+        Ok(done)
+    }
+
+    /// Waits for the last copy to or from pinned memory, after which it may be looked at.
+    pub fn settle(&self, memory: &mut Pinned) -> Result<(), EngineError> {
+        if let Some(done) = &memory.copying {
+            self.synchronize_event(done)?;
+            memory.copying = None;
+        }
+        Ok(())
     }
 
     /// Fills device memory with one byte value.
-    pub fn fill(&self, at: u64, value: u8, bytes: usize) -> Result<(), EngineError> {
-        // SAFETY: callers pass memory of at least this size.
-        unsafe { result::memset_d8_async(at, value, bytes, self.stream(Queue::Compute)) }
-            .map_err(|e| self.error("fill", e))
+    pub fn fill(&self, memory: View, value: u8) -> Result<(), EngineError> {
+        let bytes = memory.bytes();
+        // SAFETY: as many bytes are allocated there.
+        unsafe {
+            result::memset_d8_async(
+                memory.address("fill", bytes, 1)?,
+                value,
+                bytes,
+                self.stream(Stream::Compute),
+            )
+        }
+        .map_err(|e| self.error("fill", e))
     }
 
     /// Waits until all that has been queued is done; an error of any of it comes out here.
-    pub fn wait(&self) -> Result<(), EngineError> {
+    pub fn synchronize(&self) -> Result<(), EngineError> {
         for &stream in &self.streams {
             // SAFETY: the streams live as long as `self`.
             unsafe { stream::synchronize(stream) }.map_err(|e| self.error("computing", e))?;
@@ -353,31 +302,31 @@ impl Gpu {
         Ok(())
     }
 
-    /// Marks this point of a queue.
-    pub fn record(&self, queue: Queue) -> Result<Event, EngineError> {
-        let mark = || {
+    /// An event at this point of a stream.
+    pub fn record(&self, stream: Stream) -> Result<Event, EngineError> {
+        let record = || {
             let event = Event(event::create(sys::CUevent_flags::CU_EVENT_DEFAULT)?);
             // SAFETY: both live.
-            unsafe { event::record(event.0, self.stream(queue))? };
+            unsafe { event::record(event.0, self.stream(stream))? };
             Ok(event)
         };
-        mark().map_err(|e| self.error("event", e))
+        record().map_err(|e| self.error("event", e))
     }
 
-    /// Lets what is queued from now on wait for a mark.
-    pub fn after(&self, queue: Queue, event: &Event) -> Result<(), EngineError> {
+    /// Lets what is queued in a stream from now on wait for an event.
+    pub fn wait_event(&self, stream: Stream, event: &Event) -> Result<(), EngineError> {
         let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: both live.
-        unsafe { stream::wait_event(self.stream(queue), event.0, flags) }.map_err(|e| self.error("event", e))
+        unsafe { stream::wait_event(self.stream(stream), event.0, flags) }.map_err(|e| self.error("event", e))
     }
 
-    /// Waits on the host for a mark.
-    pub fn wait_for(&self, event: &Event) -> Result<(), EngineError> {
+    /// Waits on the host for an event.
+    pub fn synchronize_event(&self, event: &Event) -> Result<(), EngineError> {
         // SAFETY: the event lives.
         unsafe { event::synchronize(event.0) }.map_err(|e| self.error("computing", e))
     }
 
-    /// Milliseconds between two marks that have passed.
+    /// Milliseconds between two events that have come.
     pub fn between(&self, start: &Event, end: &Event) -> Result<f32, EngineError> {
         // SAFETY: both live and have been recorded.
         unsafe { event::elapsed(start.0, end.0) }.map_err(|e| self.error("event", e))
@@ -427,7 +376,7 @@ impl Gpu {
     ) -> Result<(), EngineError> {
         let function = self.function(kernel, shared)?;
         let mut arguments: Vec<*mut c_void> = arguments.iter().map(|a| a.cast_mut()).collect();
-        let start = if self.profile.borrow().is_some() { Some(self.record(Queue::Compute)?) } else { None };
+        let start = if self.profile.borrow().is_some() { Some(self.record(Stream::Compute)?) } else { None };
         let mut early = sys::CUlaunchAttribute {
             id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
             pad: [0; 4],
@@ -441,7 +390,7 @@ impl Gpu {
             blockDimY: 1,
             blockDimZ: 1,
             sharedMemBytes: shared,
-            hStream: self.stream(Queue::Compute),
+            hStream: self.stream(Stream::Compute),
             attrs: &mut early,
             numAttrs: u32::from(self.info.capability.0 >= 9),
         };
@@ -450,7 +399,7 @@ impl Gpu {
             .result()
             .map_err(|e| self.error(kernel, e))?;
         if let (Some(start), Some(profile)) = (start, &mut *self.profile.borrow_mut()) {
-            let end = self.record(Queue::Compute)?;
+            let end = self.record(Stream::Compute)?;
             let label = if profile.label.is_empty() { kernel } else { profile.label };
             profile.spans.push((label, start, end));
         }
@@ -471,7 +420,7 @@ impl Gpu {
 
     /// Milliseconds and kernels per label since [`profile`](Self::profile), in the order of their first use.
     pub fn profiled(&self) -> Result<Vec<(&'static str, f64, usize)>, EngineError> {
-        self.wait()?;
+        self.synchronize()?;
         let mut all: Vec<(&'static str, f64, usize)> = Vec::new();
         for (label, start, end) in self.profile.borrow().iter().flat_map(|p| &p.spans) {
             let ms = f64::from(self.between(start, end)?);
@@ -487,7 +436,7 @@ impl Gpu {
 impl Drop for Gpu {
     fn drop(&mut self) {
         let _ = self.make_current();
-        let _ = self.wait();
+        let _ = self.synchronize();
         *self.profile.borrow_mut() = None;
         // SAFETY: nothing uses the handles any more. Errors at the end have no one to tell.
         unsafe {
@@ -504,11 +453,22 @@ impl Drop for Gpu {
 /// Device memory.
 #[derive(Debug)]
 pub struct Memory {
-    /// Its first byte.
-    pub address: u64,
-    /// Its size.
-    pub bytes: usize,
+    address: u64,
+    bytes: usize,
     account: Arc<Account>,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn view(&self) -> View<'_> {
+        // SAFETY: allocated with this size, and freed only when `self` is dropped.
+        unsafe { View::new(self.address, self.bytes) }
+    }
+
+    /// Where it is, for kernels whose weights it holds.
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
 }
 
 impl Drop for Memory {
@@ -519,26 +479,39 @@ impl Drop for Memory {
     }
 }
 
-/// Pinned host memory. It may outlive the [`Gpu`], on any thread.
+/// Pinned host memory. It may outlive the [`Gpu`], on any thread. While a copy to or from it is under way nobody looks at
+/// it and it is not freed: [`Gpu::settle`] comes first.
 #[derive(Debug)]
 pub struct Pinned {
     start: *mut u8,
     bytes: usize,
+    /// Comes after the last copy, unless that has been waited for.
+    copying: Option<Arc<Event>>,
     context: Arc<Context>,
 }
 
 // SAFETY: plain memory with one owner.
 unsafe impl Send for Pinned {}
+// SAFETY: behind a shared reference it is only read.
+unsafe impl Sync for Pinned {}
 
 impl Pinned {
     /// Its contents.
+    ///
+    /// # Panics
+    /// If a copy has not been waited for.
     pub fn bytes(&self) -> &[u8] {
+        assert!(self.copying.is_none(), "pinned memory is read during a copy");
         // SAFETY: allocated with this size; fresh pages are zero.
         unsafe { std::slice::from_raw_parts(self.start, self.bytes) }
     }
 
     /// Its contents.
+    ///
+    /// # Panics
+    /// If a copy has not been waited for.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
+        assert!(self.copying.is_none(), "pinned memory is written during a copy");
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
@@ -547,12 +520,16 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         let _ = self.context.make_current();
-        // SAFETY: allocated by `Gpu::pinned`.
+        if let Some(done) = &self.copying {
+            // SAFETY: the event lives.
+            let _ = unsafe { event::synchronize(done.0) };
+        }
+        // SAFETY: allocated by `Gpu::pinned`, and no copy is under way.
         let _ = unsafe { result::free_host(self.start.cast()) };
     }
 }
 
-/// A mark in a queue.
+/// A point in a stream.
 #[derive(Debug)]
 pub struct Event(sys::CUevent);
 

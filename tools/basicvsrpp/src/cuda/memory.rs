@@ -1,9 +1,10 @@
 //! What a sequence needs in memory, and the memory itself.
 
 use super::{
+    arguments::MAX_PAIRS,
+    deform::OFFSET_PLANES,
     driver::{Gpu, Memory, Pinned},
-    layer,
-    ops::MAX_PAIRS,
+    pack::planes,
 };
 use crate::{EngineError, Settings, Weights};
 use std::{
@@ -17,7 +18,7 @@ pub struct Sizes {
     /// A feature, pixels across and down: the input frame, or a quarter of it in networks that keep the size.
     pub frame: (usize, usize),
     /// Input pixels for one pixel of a feature, across and down: 1, or 4 in networks that keep the size.
-    pub input: usize,
+    pub stride: usize,
     /// Planes of what the strided convolutions give.
     pub strided: Vec<usize>,
     /// The size at which flows are computed.
@@ -46,9 +47,6 @@ pub const OUTPUTS: usize = 3;
 /// Input frames that are on their way to the device at a time: more than the flow network takes at once.
 pub const STAGED: usize = 16;
 
-/// Planes of the offsets and masks.
-pub const OFFSET_PLANES: usize = 56;
-
 /// What is left free of a device's memory: other programs' and the driver's own.
 const MARGIN: u64 = 600 << 20;
 
@@ -59,19 +57,19 @@ impl Sizes {
     /// For these weights and settings.
     pub fn new(weights: &Weights, settings: &Settings, element: usize, wire: [usize; 2]) -> Self {
         let multiple = weights.spynet.multiple();
-        let input = weights.pixels();
-        let (w, h) = (settings.width / input, settings.height / input);
+        let stride = weights.stride();
+        let (w, h) = (settings.width / stride, settings.height / stride);
         let convs = || weights.spynet.levels.iter().flat_map(|level| level.iter().enumerate());
         let most = |odd: usize| {
             convs().filter(|(i, _)| i % 2 == odd).map(|(_, c)| c.cout.next_multiple_of(8)).max().unwrap_or(8)
         };
         let mut sizes = Self {
             frame: (w, h),
-            input,
-            strided: weights.strided.iter().map(|conv| layer::planes(conv.cout)).collect(),
+            stride,
+            strided: weights.strided.iter().map(|conv| planes(conv.cout)).collect(),
             flow: (w.next_multiple_of(multiple), h.next_multiple_of(multiple)),
-            planes: layer::planes(weights.mid_channels),
-            tail: [layer::planes(weights.upsample1.cout / 4), layer::planes(weights.conv_hr.cout)],
+            planes: planes(weights.mid_channels),
+            tail: [planes(weights.upsample1.cout / 4), planes(weights.conv_hr.cout)],
             element,
             band: 4 * h,
             pairs: 1,
@@ -123,8 +121,8 @@ impl Sizes {
         let plane = |side: usize| side * side * self.plane();
         let strided = self.strided.iter().enumerate();
         let bytes =
-            strided.map(|(i, planes)| planes * (plane(self.input >> i) + plane(self.input >> (i + 1))));
-        plane(self.input) + bytes.sum::<usize>() + self.feature()
+            strided.map(|(i, planes)| planes * (plane(self.stride >> i) + plane(self.stride >> (i + 1))));
+        plane(self.stride) + bytes.sum::<usize>() + self.feature()
     }
 
     /// Bytes of a row of the feature before the last two convolutions.
@@ -215,7 +213,7 @@ impl Plan {
     }
 }
 
-/// Pieces of memory of one size, used again and again. Since all kernels run in one queue, a piece of device memory may
+/// Pieces of memory of one size, used again and again. Since all kernels run in one stream, a piece of device memory may
 /// be handed out again as soon as the last kernel that uses it has been queued.
 #[derive(Debug)]
 pub struct Pool<M> {

@@ -2,38 +2,54 @@
 //!
 //! | module | idea |
 //! | --- | --- |
+//! | [`devices`](DeviceInfo) | which GPUs there are |
 //! | [`driver`] | the driver behind safe types |
 //! | [`image`] | the compiled kernels for a GPU |
 //! | [`nvrtc`] | the compiler that makes them |
-//! | [`layer`] | a convolution's weights in the order in which a kernel reads them |
-//! | [`ops`] | the kernels as functions on device memory |
+//! | [`kernels`] | the sets of kernels to choose from |
+//! | [`view`] | runs of device memory with a length: what kernels are given |
+//! | [`format`](PixelFormat) | frames in wire order as kernels see them |
+//! | [`pack`] | weights in the order in which a kernel reads them |
+//! | [`call`] | what a convolution is to do: inputs, output, rows |
+//! | [`layer`] | a convolution: the kernel that computes it, its weights, its launch |
+//! | [`deform`] | the same for deformable convolutions |
+//! | [`motion`] | warps, flows, the flow network's pyramid |
+//! | `arguments` | what kernels take, field by field |
 //! | [`memory`] | what a sequence needs, and where it lies |
 //! | [`paging`] | features on the device, and beyond that on the host |
-//! | [`stages`] | the network's stages: [`network::Backend`](crate::network::Backend) |
+//! | [`stages`] | the network's stages: [`network::Backend`] |
 //!
-//! Kernels of one sequence run in one queue, copies of finished frames in another. No sum depends on the order in which
+//! Kernels of one sequence run in one stream, copies of finished frames in another. No sum depends on the order in which
 //! blocks run, so the bytes depend on the sequence alone.
 
+mod arguments;
+pub mod call;
+pub mod deform;
+mod devices;
 pub mod driver;
+mod format;
 pub mod image;
+pub mod kernels;
 pub mod layer;
 pub mod memory;
+pub mod motion;
 pub mod nvrtc;
-pub mod ops;
+pub mod pack;
 pub mod paging;
 pub mod stages;
+pub mod view;
 
 use crate::{
-    Engine, EngineError, Model, Out, Precision, Settings, network,
+    EngineError, Model, Out, Precision, Settings, network,
     picture::{self, Output},
 };
 use bytes::Bytes;
+pub use devices::{DeviceInfo, devices};
 use driver::Gpu;
-pub use driver::{DeviceInfo, devices};
-pub use layer::Kernels;
+pub use format::PixelFormat;
+pub use kernels::Kernels;
 pub use memory::Plan;
 use memory::Sizes;
-use ops::PixelFormat;
 use stages::Stages;
 use std::{ops::Range, time::Instant};
 
@@ -145,12 +161,14 @@ impl CudaEngine {
     }
 }
 
-impl Engine for CudaEngine {
-    fn scale(&self) -> usize {
+impl CudaEngine {
+    /// Output pixels for one input pixel, across and down: 4, or 1 where the network keeps the size.
+    pub fn scale(&self) -> usize {
         self.scale
     }
 
-    fn enlarge(
+    /// Runs the network on a sequence: see [`network::enlarge`]. Nothing is carried from one sequence to the next.
+    pub fn enlarge(
         &mut self,
         frames: &[Bytes],
         emit: Range<usize>,

@@ -1,11 +1,17 @@
-//! The network's stages on a GPU: [`Backend`] in terms of [`ops`](super::ops).
+//! The network's stages on a GPU: [`Backend`] in terms of kernels.
 
 use super::{
-    driver::{Event, Gpu, Memory, Pinned, Queue},
-    layer::{Activation, Kernels, Layer, Order},
-    memory::{OFFSET_PLANES, OUTPUTS, Piece, Plan, Pool, STAGED, Sizes},
-    ops::{self, Call, DeformLayer, FlowInput, MAX_PAIRS, Picture, PixelFormat, Rows, Source, Target},
+    call::{Activation, Call, Picture, Rows, Target},
+    deform::{DeformLayer, GROUPS, OFFSET_PLANES, Source},
+    driver::{Gpu, Memory, Pinned, Stream},
+    format::PixelFormat,
+    kernels::Kernels,
+    layer::Layer,
+    memory::{OUTPUTS, Piece, Plan, Pool, STAGED, Sizes},
+    motion::{self, Level},
+    pack::{Order, planes},
     paging::{Feature, Features},
+    view::View,
 };
 use crate::{
     Blocks, Branch, Conv, EngineError, Out, Weights,
@@ -46,7 +52,7 @@ pub struct Layers {
 
 /// The channels of `count` features of `channels` each, as their planes hold them.
 fn features(channels: usize, count: usize) -> Vec<Option<usize>> {
-    let padded = super::layer::planes(channels) * 8;
+    let padded = planes(channels) * 8;
     (0..count * padded).map(|i| (i % padded < channels).then(|| i / padded * channels + i % padded)).collect()
 }
 
@@ -54,19 +60,9 @@ impl Layers {
     /// Uploads the weights.
     pub fn new(gpu: &Gpu, kernels: Kernels, weights: &Weights) -> Result<Self, EngineError> {
         let c = weights.mid_channels;
-        let every = || {
-            let convs = weights.spynet.levels.iter().flatten();
-            convs.chain([&weights.upsample1, &weights.upsample2, &weights.conv_hr, &weights.conv_last])
-        };
-        if let Some(conv) = every().find(|conv| conv.k != 3 && conv.k != 7) {
-            return Err(EngineError::Failed(format!(
-                "a convolution of {0}x{0}: CUDA has 3x3 and 7x7",
-                conv.k
-            )));
-        }
         let groups = weights.branches[0].align.groups();
-        if !ops::GROUPS.is_multiple_of(groups) || !(2 * c).is_multiple_of(ops::GROUPS) {
-            return Err(EngineError::Failed(format!("{groups} deformable groups: CUDA has {}", ops::GROUPS)));
+        if !GROUPS.is_multiple_of(groups) || !(2 * c).is_multiple_of(GROUPS) {
+            return Err(EngineError::Failed(format!("{groups} deformable groups: CUDA has {}", GROUPS)));
         }
         let layer = |conv: &Conv, order, count| {
             Layer::new(gpu, kernels, conv, order, 4, &features(conv.cin / count, count))
@@ -89,7 +85,7 @@ impl Layers {
         for branch in &weights.branches {
             let mut condition = features(c, 3);
             condition.extend((0..32).map(|i| (i < 4).then_some(3 * c + i)));
-            let align = branch.align.in_groups(ops::GROUPS);
+            let align = branch.align.in_groups(GROUPS);
             let convs = &align.offset;
             let mut offset = Vec::new();
             for (i, conv) in convs.iter().enumerate() {
@@ -136,8 +132,8 @@ impl Layers {
 #[derive(Debug)]
 struct Output {
     device: Memory,
-    /// Where it goes on the host, and the mark after which it is there; `None` while there is none.
-    host: Option<(Piece<Pinned>, Event)>,
+    /// Where it goes on the host; `None` while there is none.
+    host: Option<Piece<Pinned>>,
 }
 
 /// A frame in wire order, on the device once it has been needed.
@@ -147,11 +143,30 @@ pub struct Frame {
     device: OnceCell<Piece<Memory>>,
 }
 
-/// Pinned memory for frames on their way to the device.
+/// Input frames on the device, and pinned memory for those on their way there.
 #[derive(Debug)]
-struct Staging {
-    host: Pinned,
-    done: Option<Event>,
+struct Frames {
+    device: Pool<Memory>,
+    staging: Vec<Pinned>,
+    next: usize,
+}
+
+impl Frames {
+    /// Where a frame is on the device, where it goes when it is first asked for: so uploads run beside kernels.
+    fn view<'a>(&mut self, gpu: &Gpu, frame: &'a Frame) -> Result<View<'a>, EngineError> {
+        if let Some(piece) = frame.device.get() {
+            return Ok(piece.view());
+        }
+        let piece = self.device.take(gpu)?;
+        let count = self.staging.len();
+        let staging = &mut self.staging[self.next % count];
+        self.next += 1;
+        gpu.settle(staging)?;
+        staging.bytes_mut()[..frame.wire.len()].copy_from_slice(&frame.wire);
+        // The piece may have been another frame's, which kernels that are under way still read.
+        gpu.upload_async(Stream::Compute, piece.view(), staging)?;
+        Ok(frame.device.get_or_init(|| piece).view())
+    }
 }
 
 /// The stages and the memory they work in.
@@ -165,9 +180,7 @@ pub struct Stages {
     scratch: Memory,
     features: Features,
     flows: Pool<Memory>,
-    frames: Pool<Memory>,
-    staging: Vec<Staging>,
-    next_staging: usize,
+    frames: Frames,
     outputs: Vec<Output>,
     /// Enlarged frames on the host, until whoever has received them drops them.
     enlarged: Pool<Pinned>,
@@ -179,17 +192,18 @@ pub struct Stages {
 }
 
 /// Scratch memory, handed out from the start.
-struct Bump {
-    next: u64,
-    end: u64,
-}
+struct Bump<'a>(View<'a>);
 
-impl Bump {
-    fn take(&mut self, bytes: usize) -> u64 {
-        let at = self.next;
-        self.next += bytes.next_multiple_of(256) as u64;
-        debug_assert!(self.next <= self.end, "scratch memory");
-        at
+impl<'a> Bump<'a> {
+    fn new(scratch: &'a Memory) -> Self {
+        Self(scratch.view())
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<View<'a>, EngineError> {
+        let view = self.0.slice(0..bytes)?;
+        let whole = self.0.bytes();
+        self.0 = self.0.slice(bytes.next_multiple_of(256).min(whole)..whole)?;
+        Ok(view)
     }
 }
 
@@ -208,10 +222,9 @@ impl Stages {
         let with_flag = wire_out.next_multiple_of(16) + 16;
         let outputs = (0..OUTPUTS).map(|_| Ok(Output { device: gpu.allocate(with_flag)?, host: None }));
         let outputs = outputs.collect::<Result<_, EngineError>>()?;
-        let staging = (0..STAGED).map(|_| Ok(Staging { host: gpu.pinned(wire_in)?, done: None }));
+        let staging = (0..STAGED).map(|_| gpu.pinned(wire_in)).collect::<Result<_, EngineError>>()?;
         Ok(Self {
-            staging: staging.collect::<Result<_, EngineError>>()?,
-            next_staging: 0,
+            frames: Frames { device: Pool::new(wire_in), staging, next: 0 },
             outputs,
             enlarged: Pool::new(with_flag),
             queued: 0,
@@ -220,7 +233,6 @@ impl Stages {
             scratch: gpu.allocate(sizes.scratch() + 64 * 256)?,
             features: Features::new(sizes.feature()),
             flows: Pool::new(sizes.flow_field()),
-            frames: Pool::new(wire_in),
             kernels,
             sizes,
             layers,
@@ -239,71 +251,33 @@ impl Stages {
         Ok(())
     }
 
-    /// Where a frame is on the device, where it goes when it is first asked for: so uploads run beside kernels.
-    fn upload(&mut self, frame: &Frame) -> Result<u64, EngineError> {
-        if let Some(piece) = frame.device.get() {
-            return Ok(piece.address);
-        }
-        let piece = self.frames.take(&self.gpu)?;
-        let address = piece.address;
-        let count = self.staging.len();
-        let staging = &mut self.staging[self.next_staging % count];
-        self.next_staging += 1;
-        if let Some(done) = staging.done.take() {
-            self.gpu.wait_for(&done)?;
-        }
-        staging.host.bytes_mut()[..frame.wire.len()].copy_from_slice(&frame.wire);
-        // The piece may have been another frame's, which kernels that are under way still read.
-        self.gpu.queue_upload(Queue::Compute, address, &staging.host, frame.wire.len())?;
-        staging.done = Some(self.gpu.record(Queue::Compute)?);
-        let _ = frame.device.set(piece);
-        Ok(address)
-    }
-
-    fn bump(&self) -> Bump {
-        Bump { next: self.scratch.address, end: self.scratch.address + self.scratch.bytes as u64 }
-    }
-
-    /// The inputs of a convolution: features cut into groups of four planes.
-    fn groups(&self, features: &[u64]) -> Vec<u64> {
-        let (planes, plane) = (self.sizes.planes, self.sizes.plane());
-        let cut = |f: &u64| {
-            (0..planes / 4)
-                .map(move |i| (f, i))
-                .map(move |(f, i)| f + (i * 4 * plane) as u64)
-                .collect::<Vec<_>>()
-        };
-        features.iter().flat_map(cut).collect()
-    }
-
     fn conv(
         &self,
         layer: &Layer,
-        inputs: &[u64],
-        out: u64,
-        act: Activation,
-        residuals: &[u64],
+        inputs: &[View],
+        out: View,
+        activation: Activation,
+        residuals: &[View],
     ) -> Result<(), EngineError> {
-        let call = Call::new(inputs, Target::Feature(out), act, self.sizes.frame);
-        ops::conv(&self.gpu, layer, &Call { residuals, ..call })
+        let call = Call::new(inputs, Target::Feature(out), activation, self.sizes.frame);
+        layer.run(&self.gpu, &Call { residuals, ..call })
     }
 
     /// Residual blocks with input convolution, to `out`, using `inner`; `plus` is added to the result.
     fn blocks(
         &self,
         layers: &BlockLayers,
-        inputs: &[u64],
-        out: u64,
-        inner: u64,
-        plus: Option<u64>,
+        inputs: &[View],
+        out: View,
+        inner: View,
+        plus: Option<View>,
     ) -> Result<(), EngineError> {
         self.conv(&layers.input, inputs, out, Activation::Leaky, &[])?;
-        let (x, y) = (self.groups(&[out]), self.groups(&[inner]));
         for (i, [conv1, conv2]) in layers.blocks.iter().enumerate() {
-            self.conv(conv1, &x, inner, Activation::Relu, &[])?;
-            let both = [out, plus.unwrap_or(0)];
+            self.conv(conv1, &[out], inner, Activation::Relu, &[])?;
+            let both = [out, plus.unwrap_or(out)];
             let count = if i + 1 == layers.blocks.len() && plus.is_some() { 2 } else { 1 };
-            self.conv(conv2, &y, out, Activation::None, &both[..count])?;
+            self.conv(conv2, &[inner], out, Activation::None, &both[..count])?;
         }
         Ok(())
     }
@@ -312,8 +286,8 @@ impl Stages {
     fn deliver(&mut self, out: &mut Out<'_>) -> Result<(), EngineError> {
         let output = &mut self.outputs[self.delivered % OUTPUTS];
         self.delivered += 1;
-        let Some((host, done)) = output.host.take() else { return Ok(()) };
-        self.gpu.wait_for(&done)?;
+        let Some(mut host) = output.host.take() else { return Ok(()) };
+        self.gpu.settle(&mut host)?;
         let bytes = self.sizes.wire[1];
         if host.bytes()[bytes.next_multiple_of(16)] != 0 {
             return Err(EngineError::Failed(format!(
@@ -333,69 +307,71 @@ impl Stages {
         let mut used: Vec<usize> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
         used.sort_unstable();
         used.dedup();
-        let wires = used.iter().map(|&i| self.upload(&frames[i])).collect::<Result<Vec<_>, _>>()?;
+        let wires = used.iter().map(|&i| self.frames.view(&self.gpu, &frames[i]));
+        let wires = wires.collect::<Result<Vec<_>, _>>()?;
         let (gpu, sizes) = (&self.gpu, &self.sizes);
         let (w, h) = sizes.flow;
-        let place = |frame| used.binary_search(&frame).unwrap_or(0) as i32;
-        let mut indices = [[0; 2]; MAX_PAIRS];
-        for (index, &(a, b)) in indices.iter_mut().zip(pairs) {
-            *index = [place(a), place(b)];
-        }
+        let place = |frame| used.binary_search(&frame).unwrap_or(0);
+        let pairs: Vec<_> = pairs.iter().map(|&(a, b)| [place(a), place(b)]).collect();
 
         let count = pairs.len();
-        let mut bump = self.bump();
+        let mut bump = Bump::new(&self.scratch);
         // Coarsest level first, as the network has them.
         let size = |level: usize| (w >> (sizes.levels - 1 - level), h >> (sizes.levels - 1 - level));
         let pixels = |level| size(level).0 * size(level).1;
-        let pyramid: Vec<u64> = (0..sizes.levels).map(|l| bump.take(used.len() * pixels(l) * 16)).collect();
+        let pyramid = (0..sizes.levels).map(|l| bump.take(used.len() * pixels(l) * 16));
+        let pyramid = pyramid.collect::<Result<Vec<_>, _>>()?;
         let finest = sizes.levels - 1;
-        let mut flow = [0, 1].map(|_| bump.take(count * pixels(finest) * 8));
-        let input = bump.take(count * pixels(finest) * 8 * sizes.element);
-        let hidden = sizes.flow_channels.map(|c| bump.take(count * pixels(finest) * c * sizes.element));
+        let pixel = 8 * sizes.element;
+        let mut flow = [bump.take(count * pixels(finest) * 8)?, bump.take(count * pixels(finest) * 8)?];
+        let input = bump.take(count * pixels(finest) * pixel)?;
+        let mut hidden = Vec::new();
+        for channels in sizes.flow_channels {
+            hidden.push(bump.take(count * pixels(finest) * channels * sizes.element)?);
+        }
 
         for (i, &frame) in wires.iter().enumerate() {
-            let at = |l: usize| pyramid[l] + (i * pixels(l) * 16) as u64;
-            ops::pyramid_base(
+            let at = |l: usize| pyramid[l].slice(i * pixels(l) * 16..(i + 1) * pixels(l) * 16);
+            motion::pyramid_base(
                 gpu,
                 frame,
                 &self.formats[0],
-                sizes.input,
+                sizes.stride,
                 [sizes.frame, (w, h)],
                 self.layers.mean_std,
-                at(finest),
+                at(finest)?,
             )?;
             for level in (0..finest).rev() {
-                ops::pyramid_next(gpu, at(level + 1), at(level), size(level))?;
+                motion::pyramid_next(gpu, at(level + 1)?, at(level)?, size(level))?;
             }
         }
         for (level, convs) in self.layers.spynet.iter().enumerate() {
-            let (w, h) = size(level);
-            let area = pixels(level) * 8;
-            let coarse = if level == 0 { 0 } else { flow[1] };
-            let a = FlowInput {
-                pyramid: pyramid[level],
-                coarse,
-                flow: flow[0],
-                out: input,
-                w: w as i32,
-                h: h as i32,
-                pairs: indices,
-            };
-            ops::flow_input(gpu, self.kernels, &a, count)?;
-            let mut from = input;
+            let area = count * pixels(level);
+            let so_far = flow[0].slice(0..area * 8)?;
+            let mut from = input.slice(0..area * pixel)?;
+            motion::flow_input(
+                gpu,
+                self.kernels,
+                &Level {
+                    size: size(level),
+                    pyramid: pyramid[level],
+                    frames: used.len(),
+                    pairs: &pairs,
+                    coarse: if level == 0 { None } else { Some(flow[1].slice(0..area / 4 * 8)?) },
+                    flow: so_far,
+                    out: from,
+                },
+            )?;
             for (i, layer) in convs.iter().enumerate() {
-                let unit = (layer.unit * area * sizes.element) as u64;
-                let inputs: Vec<u64> = (0..layer.inputs as u64).map(|g| from + g * unit).collect();
-                let last = i + 1 == convs.len();
-                let to = hidden[i % 2];
-                let (target, act) = if last {
-                    (Target::Flow(flow[0], flow[0]), Activation::None)
+                let (inputs, mut to) = ([from], from);
+                let (target, activation) = if i + 1 == convs.len() {
+                    (Target::Flow(so_far, so_far), Activation::None)
                 } else {
+                    to = hidden[i % 2].slice(0..layer.planes_out(false) * area * pixel)?;
                     (Target::Feature(to), Activation::Relu)
                 };
-                let call = Call::new(&inputs, target, act, (w, h));
-                let batch = (count, layer.inputs * layer.unit * area, layer.couts / 8 * area);
-                ops::conv(gpu, layer, &Call { batch, ..call })?;
+                let call = Call::new(&inputs, target, activation, size(level));
+                layer.run(gpu, &Call { images: count, ..call })?;
                 from = to;
             }
             flow.swap(0, 1);
@@ -403,49 +379,45 @@ impl Stages {
         let mut done = Vec::with_capacity(count);
         for i in 0..count {
             let piece = self.flows.take(gpu)?;
-            let at = flow[1] + (i * pixels(finest) * 8) as u64;
-            ops::flow_resize(gpu, at, (w, h), piece.address, sizes.frame)?;
+            let at = flow[1].slice(i * pixels(finest) * 8..(i + 1) * pixels(finest) * 8)?;
+            motion::flow_resize(gpu, at, (w, h), piece.view(), sizes.frame)?;
             done.push(piece);
         }
         Ok(done)
     }
 
     /// Everything after the reconstruction's blocks, from feature `x` to `picture`, in bands of rows.
-    fn tail(&self, x: u64, mut bump: Bump, picture: Picture) -> Result<(), EngineError> {
+    fn tail(&self, x: View, mut bump: Bump, picture: Picture) -> Result<(), EngineError> {
         let (gpu, sizes, layers) = (&self.gpu, &self.sizes, &self.layers);
         let (w, h) = sizes.frame;
-        let cut = |at: u64, planes: usize, rows: usize, w: usize| -> Vec<u64> {
-            (0..planes / 4).map(|i| at + (i * 4 * rows * w * 8 * sizes.element) as u64).collect()
-        };
-        let once = bump.take(sizes.tail[0] * 4 * sizes.plane());
+        let once = bump.take(sizes.tail[0] * 4 * sizes.plane())?;
         gpu.stage("upsample");
-        ops::conv(
-            gpu,
-            &layers.upsample1,
-            &Call::new(&self.groups(&[x]), Target::Shuffled(once), Activation::Leaky, (w, h)),
-        )?;
+        let inputs = [x];
+        let call = Call::new(&inputs, Target::Shuffled(once), Activation::Leaky, (w, h));
+        layers.upsample1.run(gpu, &call)?;
         let band = sizes.band.min(4 * h);
-        let [wide, wider] = [0, 1].map(|_| bump.take((band + 4) * sizes.wide_row()));
+        let rows = |rows: usize| rows * sizes.wide_row();
+        let [wide, wider] = [bump.take(rows(band + 4))?, bump.take(rows(band + 4))?];
         let (w, h, wide_w, wide_h) = (2 * w, 2 * h, 4 * w, 4 * h);
         for first in (0..wide_h).step_by(band) {
-            let rows = first..(first + band).min(wide_h);
+            let last = (first + band).min(wide_h);
             // Each convolution needs a row more on either side; the shuffled one comes in pairs of rows.
-            let hr = rows.start.saturating_sub(1)..(rows.end + 1).min(wide_h);
-            let up = (rows.start / 2).saturating_sub(1)..(rows.end / 2 + 1).min(h);
+            let hr = first.saturating_sub(1)..(last + 1).min(wide_h);
+            let up = (first / 2).saturating_sub(1)..(last / 2 + 1).min(h);
             let room = Rows { first: 2 * up.start, count: 2 * up.len() };
             gpu.stage("upsample");
-            let inputs = cut(once, sizes.tail[0], h, w);
+            let (inputs, wide) = ([once], wide.slice(0..rows(room.count))?);
             let call = Call::new(&inputs, Target::Shuffled(wide), Activation::Leaky, (w, h));
-            ops::conv(gpu, &layers.upsample2, &Call { rows: up, room, ..call })?;
+            layers.upsample2.run(gpu, &Call { rows: up, room, ..call })?;
             gpu.stage("conv_hr");
-            let inputs = cut(wide, sizes.tail[1], room.count, wide_w);
-            let call = Call::new(&inputs, Target::Feature(wider), Activation::Leaky, (wide_w, wide_h));
             let held = Rows { first: hr.start, count: hr.len() };
-            ops::conv(gpu, &layers.conv_hr, &Call { rows: hr, held: room, room: held, ..call })?;
+            let (inputs, wider) = ([wide], wider.slice(0..rows(held.count))?);
+            let call = Call::new(&inputs, Target::Feature(wider), Activation::Leaky, (wide_w, wide_h));
+            layers.conv_hr.run(gpu, &Call { rows: hr, held: room, room: held, ..call })?;
             gpu.stage("conv_last");
-            let inputs = cut(wider, sizes.tail[1], held.count, wide_w);
+            let inputs = [wider];
             let call = Call::new(&inputs, Target::Picture(picture), Activation::None, (wide_w, wide_h));
-            ops::conv(gpu, &layers.conv_last, &Call { rows, held, ..call })?;
+            layers.conv_last.run(gpu, &Call { rows: first..last, held, ..call })?;
         }
         Ok(())
     }
@@ -487,36 +459,34 @@ impl Backend for Stages {
     ) -> Result<Piece<Memory>, EngineError> {
         self.gpu.stage("warps");
         let out = self.flows.take(&self.gpu)?;
-        ops::compose(&self.gpu, flow.address, previous.address, out.address, self.sizes.frame)?;
+        motion::compose(&self.gpu, flow.view(), previous.view(), out.view(), self.sizes.frame)?;
         Ok(out)
     }
 
     fn spatial(&mut self, frame: &Frame) -> Result<Feature, EngineError> {
         self.gpu.stage("spatial");
-        let frame = self.upload(frame)?;
+        let frame = self.frames.view(&self.gpu, frame)?;
         let out = self.features.take(&self.gpu)?;
-        let address = self.features.address(&self.gpu, &out)?;
-        let (gpu, sizes, mut bump) = (&self.gpu, &self.sizes, self.bump());
-        let (mut w, mut h) = (sizes.input * sizes.frame.0, sizes.input * sizes.frame.1);
+        let to = self.features.view(&self.gpu, &out)?;
+        let (gpu, sizes, mut bump) = (&self.gpu, &self.sizes, Bump::new(&self.scratch));
+        let (mut w, mut h) = (sizes.stride * sizes.frame.0, sizes.stride * sizes.frame.1);
         let bytes = |planes: usize, w: usize, h: usize| planes * w * h * 8 * sizes.element;
-        let plane = bump.take(bytes(1, w, h));
-        ops::rgb(gpu, self.kernels, frame, &self.formats[0], plane, w * h)?;
-        let mut inputs = vec![plane];
+        let mut input = bump.take(bytes(1, w, h))?;
+        motion::rgb(gpu, self.kernels, frame, &self.formats[0], input, w * h)?;
         for (layer, &planes) in self.layers.strided.iter().zip(&sizes.strided) {
             // Of stride 1 with the kernels that there are; three quarters of it are for nothing, but it is little.
-            let every = bump.take(bytes(planes, w, h));
-            ops::conv(gpu, layer, &Call::new(&inputs, Target::Feature(every), Activation::Leaky, (w, h)))?;
-            let second = bump.take(bytes(planes, w / 2, h / 2));
-            ops::every_second(gpu, self.kernels, [every, second], planes, (w, h))?;
-            (w, h) = (w / 2, h / 2);
-            inputs = (0..planes / 4).map(|i| second + bytes(4 * i, w, h) as u64).collect();
+            let (inputs, every) = ([input], bump.take(bytes(planes, w, h))?);
+            layer.run(gpu, &Call::new(&inputs, Target::Feature(every), Activation::Leaky, (w, h)))?;
+            let second = bump.take(bytes(planes, w / 2, h / 2))?;
+            motion::every_second(gpu, self.kernels, [every, second], planes, (w, h))?;
+            (w, h, input) = (w / 2, h / 2, second);
         }
-        let inner = bump.take(sizes.feature());
-        self.blocks(&self.layers.feat_extract, &inputs, address, inner, None)?;
+        let inner = bump.take(sizes.feature())?;
+        self.blocks(&self.layers.feat_extract, &[input], to, inner, None)?;
         Ok(out)
     }
 
-    fn soon(&mut self, features: &[&Feature]) -> Result<(), EngineError> {
+    fn prefetch(&mut self, features: &[&Feature]) -> Result<(), EngineError> {
         features.iter().try_for_each(|feature| self.features.fetch(&self.gpu, feature))
     }
 
@@ -526,42 +496,32 @@ impl Backend for Stages {
         spatial: &Feature,
         earlier: &Earlier<'_, Self>,
     ) -> Result<Feature, EngineError> {
-        let mut source = |feature: &Feature, flow: &Piece<Memory>| {
-            Ok::<_, EngineError>(Source {
-                feature: self.features.address(&self.gpu, feature)?,
-                flow: flow.address,
-            })
+        let (gpu, sizes) = (&self.gpu, &self.sizes);
+        let source = |feature, flow| {
+            let (feature, flow): (&Feature, &Piece<Memory>) = (feature, flow);
+            Ok::<_, EngineError>(Source { feature: self.features.view(gpu, feature)?, flow: flow.view() })
         };
         let first = source(earlier.first, earlier.first_flow)?;
         let second = earlier.second.map(|(feature, flow)| source(feature, flow)).transpose()?;
-        let spatial = self.features.address(&self.gpu, spatial)?;
-        let out = self.features.take(&self.gpu)?;
-        let to = self.features.address(&self.gpu, &out)?;
+        let spatial = self.features.view(gpu, spatial)?;
+        let out = self.features.take(gpu)?;
+        let to = self.features.view(gpu, &out)?;
 
-        let (gpu, sizes) = (&self.gpu, &self.sizes);
         let layers = &self.layers.branches[branch as usize];
-        let mut bump = self.bump();
-        let warped = bump.take(sizes.feature());
-        let warped_and_flows = bump.take(sizes.feature() + 4 * sizes.plane());
-        let [mut x, mut y] = [0, 1].map(|_| bump.take(sizes.feature()));
-        let offsets = bump.take(OFFSET_PLANES * sizes.plane());
+        let (feature, plane) = (sizes.feature(), sizes.plane());
+        let mut bump = Bump::new(&self.scratch);
+        let warped = bump.take(feature)?;
+        let warped_and_flows = bump.take(feature + 4 * plane)?;
+        let [mut x, mut y] = [bump.take(feature)?, bump.take(feature)?];
+        let offsets = bump.take(OFFSET_PLANES * plane)?;
 
         gpu.stage("warps");
-        let flows = warped_and_flows + sizes.feature() as u64;
-        gpu.fill(flows + sizes.plane() as u64, 0, 3 * sizes.plane())?;
-        ops::condition(
-            gpu,
-            self.kernels,
-            first,
-            second,
-            [warped, warped_and_flows],
-            sizes.planes,
-            sizes.frame,
-        )?;
+        gpu.fill(warped_and_flows.slice(feature + plane..feature + 4 * plane)?, 0)?;
+        let outs = [warped, warped_and_flows.slice(0..feature + plane)?];
+        motion::condition(gpu, self.kernels, first, second, outs, sizes.planes, sizes.frame)?;
 
         gpu.stage("offset convolutions");
-        let mut inputs = self.groups(&[warped, spatial, warped_and_flows]);
-        inputs.push(flows);
+        let mut inputs = vec![warped, spatial, warped_and_flows];
         let last = layers.offset.len() - 1;
         for (i, layer) in layers.offset.iter().enumerate() {
             if i == last {
@@ -569,12 +529,12 @@ impl Backend for Stages {
                 self.conv(layer, &inputs, offsets, Activation::Offsets, &[])?;
             } else {
                 self.conv(layer, &inputs, x, Activation::Leaky, &[])?;
-                inputs = self.groups(&[x]);
+                inputs = vec![x];
                 std::mem::swap(&mut x, &mut y);
             }
         }
         gpu.stage("deformable convolution");
-        ops::deform(gpu, &layers.deform, first, second, offsets, to, sizes.frame)?;
+        layers.deform.run(gpu, first, second, offsets, to, sizes.frame)?;
         Ok(out)
     }
 
@@ -585,22 +545,22 @@ impl Backend for Stages {
         aligned: Option<Feature>,
     ) -> Result<Feature, EngineError> {
         self.gpu.stage("backbones");
-        let mut address = |feature: &Feature| self.features.address(&self.gpu, feature);
-        let mut inputs = found.iter().map(|f| address(f)).collect::<Result<Vec<_>, _>>()?;
-        let plus = aligned.as_ref().map(&mut address).transpose()?;
+        let view = |feature: &Feature| self.features.view(&self.gpu, feature);
+        let mut inputs = found.iter().map(|f| view(f)).collect::<Result<Vec<_>, _>>()?;
+        let plus = aligned.as_ref().map(view).transpose()?;
         let out = self.features.take(&self.gpu)?;
-        let to = self.features.address(&self.gpu, &out)?;
-        let inner = self.bump().take(self.sizes.feature());
+        let to = self.features.view(&self.gpu, &out)?;
+        let inner = Bump::new(&self.scratch).take(self.sizes.feature())?;
         match plus {
             Some(aligned) => inputs.push(aligned),
             None => {
                 // The branch's first visit: no feature to align, so zeros.
-                self.gpu.fill(inner, 0, self.sizes.feature())?;
+                self.gpu.fill(inner, 0)?;
                 inputs.push(inner);
             }
         }
         let layers = &self.layers.branches[branch as usize].backbone;
-        self.blocks(layers, &self.groups(&inputs), to, inner, plus)?;
+        self.blocks(layers, &inputs, to, inner, plus)?;
         Ok(out)
     }
 
@@ -613,40 +573,35 @@ impl Backend for Stages {
         while self.queued - self.delivered >= OUTPUTS {
             self.deliver(out)?;
         }
+        let sizes = &self.sizes;
         self.gpu.stage("reconstruction");
-        let mut bump = self.bump();
-        let [x, inner] = [0, 1].map(|_| bump.take(self.sizes.feature()));
-        let found =
-            features.iter().map(|f| self.features.address(&self.gpu, f)).collect::<Result<Vec<_>, _>>()?;
-        let inputs = self.groups(&found);
+        let mut bump = Bump::new(&self.scratch);
+        let [x, inner] = [bump.take(sizes.feature())?, bump.take(sizes.feature())?];
+        let inputs = features.iter().map(|f| self.features.view(&self.gpu, f));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         self.blocks(&self.layers.reconstruction, &inputs, x, inner, None)?;
 
-        let (w, h) = self.sizes.frame;
         let slot = self.queued % OUTPUTS;
-        let device = self.outputs[slot].device.address;
-        let bytes = self.sizes.wire[1];
-        let invalid = device + bytes.next_multiple_of(16) as u64;
-        self.gpu.fill(invalid, 0, 16)?;
+        let device = self.outputs[slot].device.view();
+        let (bytes, flag) = (sizes.wire[1], sizes.wire[1].next_multiple_of(16));
+        self.gpu.fill(device.slice(flag..flag + 16)?, 0)?;
         let [in_format, out_format] = self.formats;
-        let input = self.sizes.input;
+        let (w, h) = sizes.frame;
         let picture = Picture {
-            frame: self.upload(frame)?,
-            out: device,
+            frame: self.frames.view(&self.gpu, frame)?,
             in_format,
+            size: (sizes.stride * w, sizes.stride * h),
+            out: device.slice(0..bytes)?,
             out_format,
-            invalid,
-            w: (input * w) as i32,
-            h: (input * h) as i32,
-            out_w: (Weights::SCALE * w) as i32,
-            step: input as f32 / Weights::SCALE as f32,
+            invalid: device.slice(flag..flag + 4)?,
         };
         self.tail(x, bump, picture)?;
 
-        let computed = self.gpu.record(Queue::Compute)?;
-        self.gpu.after(Queue::Copy, &computed)?;
+        let computed = self.gpu.record(Stream::Compute)?;
+        self.gpu.wait_event(Stream::Download, &computed)?;
         let mut host = self.enlarged.take(&self.gpu)?;
-        self.gpu.queue_download(Queue::Copy, &mut host, device, bytes.next_multiple_of(16) + 16)?;
-        self.outputs[slot].host = Some((host, self.gpu.record(Queue::Copy)?));
+        self.gpu.download_async(Stream::Download, &mut host, device)?;
+        self.outputs[slot].host = Some(host);
         self.queued += 1;
         Ok(())
     }

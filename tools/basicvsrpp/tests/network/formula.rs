@@ -5,7 +5,7 @@ use crate::{
     recording::{Readable, Recording},
 };
 use basicvsrpp::{
-    Branch, Engine, Model, Precision, Settings,
+    Branch, Model, Precision, Settings,
     checkpoint::Checkpoint,
     cpu::{
         CpuEngine, Plan,

@@ -3,7 +3,7 @@
 
 use crate::difference::{Difference, floats};
 use basicvsrpp::{
-    Engine, Model, Precision, Settings,
+    EngineError, Model, Out, Precision, Settings,
     checkpoint::Checkpoint,
     cpu::CpuEngine,
     cuda::{self, CudaEngine},
@@ -115,14 +115,16 @@ fn broken_files_are_refused_in_one_clear_line() {
 
 /// On the CPU in float32, and on a GPU, where there is one, in both precisions.
 fn check(name: &str) {
-    check_on(name, Precision::Fp32, |model, settings| {
-        Box::new(CpuEngine::with_output(model, settings, Output::Float).unwrap())
+    check_on(name, Precision::Fp32, |model, settings, frames, out| {
+        let mut engine = CpuEngine::with_output(model, settings, Output::Float).unwrap();
+        engine.enlarge(frames, 0..frames.len(), out)
     });
     match cuda::devices() {
         Ok(all) if !all.is_empty() => {
             for precision in [Precision::Fp32, Precision::Fp16] {
-                check_on(name, precision, |model, settings| {
-                    Box::new(CudaEngine::with(model, settings, 0, None, Output::Float).unwrap())
+                check_on(name, precision, |model, settings, frames, out| {
+                    let mut engine = CudaEngine::with(model, settings, 0, None, Output::Float).unwrap();
+                    engine.enlarge(frames, 0..frames.len(), out)
                 });
             }
         }
@@ -130,7 +132,11 @@ fn check(name: &str) {
     }
 }
 
-fn check_on(name: &str, precision: Precision, engine: impl Fn(&Model, &Settings) -> Box<dyn Engine>) {
+fn check_on(
+    name: &str,
+    precision: Precision,
+    enlarge: impl Fn(&Model, &Settings, &[Bytes], &mut Out<'_>) -> Result<(), EngineError>,
+) {
     let Some((folder, manifest)) = fixture() else { return };
     let case = list(&manifest["cases"]).iter().find(|c| c["name"] == name).unwrap();
     let arithmetic = if precision == Precision::Fp32 { "fp32" } else { "tf32_or_fp16_convs" };
@@ -147,12 +153,11 @@ fn check_on(name: &str, precision: Precision, engine: impl Fn(&Model, &Settings)
         (0..number(&case["frames"])).map(|k| input.slice(k * bytes..(k + 1) * bytes)).collect();
 
     let mut enlarged = Vec::new();
-    engine(&model, &settings)
-        .enlarge(&frames, 0..frames.len(), &mut |frame| {
-            enlarged.push(floats(&frame));
-            Ok(())
-        })
-        .unwrap();
+    enlarge(&model, &settings, &frames, &mut |frame| {
+        enlarged.push(floats(&frame));
+        Ok(())
+    })
+    .unwrap();
 
     let expected = &case["expected_f32"];
     let (shape, want) = npy(&fs::read(folder.join(text(&expected["file"]))).unwrap());

@@ -1,6 +1,9 @@
 //! From two frames to the flow between them: a pyramid, each level of which corrects what the one before it found.
 
-use super::{Fast, RGB, network::Network};
+use super::{
+    Fast,
+    network::{INPUT, Network, RGB},
+};
 use crate::cpu::{
     direct::Direct,
     map::{Map, map_bytes, padded},
@@ -9,9 +12,6 @@ use crate::cpu::{
     sink::ToMap,
 };
 use rayon::prelude::*;
-
-/// Values of a pixel of what a level works on: reference, support, flow.
-pub const INPUT: usize = 8;
 
 /// One level of a frame's pyramid: normalised R, G, B.
 #[derive(Debug)]

@@ -18,13 +18,11 @@ use crate::{
     picture::{self, Output},
 };
 use half::{f16, slice::HalfFloatSliceExt};
-use network::{Network, Propagation};
+use network::{Network, Propagation, RGB};
 use rayon::prelude::*;
 use simd::Level;
 use std::ops::Deref;
 
-/// Values of a pixel of an RGB map.
-const RGB: usize = 4;
 /// Working memory of a thread, roughly: transformed tiles and offsets.
 const THREAD_BYTES: u64 = 3 << 20;
 
@@ -87,8 +85,8 @@ impl Fast {
             .thread_name(|i| format!("basicvsrpp-{i}"))
             .build()
             .map_err(|e| EngineError::Failed(format!("{} threads: {e}", settings.threads)))?;
-        let pixels = model.weights.pixels();
-        let (width, height) = (settings.width / pixels, settings.height / pixels);
+        let stride = model.weights.stride();
+        let (width, height) = (settings.width / stride, settings.height / stride);
         // Places in a map are computed as float32 numbers of pixels.
         if (width + 8) * (height + 8) >= 1 << 24 {
             return Err(EngineError::Failed(format!(

@@ -1,6 +1,5 @@
 //! The network with its weights as the kernels want them.
 
-use super::{RGB, flow::INPUT};
 use crate::{
     Branch, Conv, Weights,
     cpu::{
@@ -11,6 +10,12 @@ use crate::{
         winograd::{Winograd, in_order},
     },
 };
+
+/// Values of a pixel of an RGB map.
+pub const RGB: usize = 4;
+
+/// Values of a pixel of what a level of the flow network works on: reference, support, flow.
+pub const INPUT: usize = 8;
 
 /// The network with its weights as the kernels want them.
 #[derive(Debug)]

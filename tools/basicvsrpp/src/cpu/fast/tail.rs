@@ -1,7 +1,10 @@
 //! From the features of a frame to the enlarged frame, some rows at a time: the maps at full resolution are only as high
 //! as that asks.
 
-use super::{Fast, RGB, network::Network};
+use super::{
+    Fast,
+    network::{Network, RGB},
+};
 use crate::cpu::{
     map::{Map, map_bytes},
     plain::Activation,
