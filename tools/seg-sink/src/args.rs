@@ -1,8 +1,8 @@
 //! The command line.
 
-use crate::{proof::Verify, run, status, template::Template};
+use crate::{proof::Verify, template::Template};
 use clap::Parser;
-use cli::{Error, InputArgs, Result, RunArgs, Session, Tool, frame_count, parse_bytes, parse_rate};
+use cli::{InputArgs, RunArgs, frame_count, parse_bytes, parse_rate};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 use timebase::{Rational, Spoken};
 
@@ -101,24 +101,6 @@ impl Length {
                 let frames = nanos.checked_mul(rate.num().into())? / (i128::from(rate.den()) * 1_000_000_000);
                 u64::try_from(frames).ok().filter(|&n| n > 0)
             }
-        }
-    }
-}
-
-impl Tool for SegSink {
-    const NAME: &'static str = "seg-sink";
-    const HANDLES_SIGNALS: bool = true;
-
-    fn run_args(&self) -> &RunArgs {
-        &self.run
-    }
-
-    fn run(self, session: &Session) -> Result<()> {
-        let dir = self.dir.clone().ok_or_else(|| Error::usage("--dir", "says where the job is"))?;
-        if self.status {
-            status::print(&dir, self.join_so_far.as_deref())
-        } else {
-            run::run(&self, &dir, session)
         }
     }
 }

@@ -4,12 +4,12 @@
 //! than `--max-disk`, and a command cannot write past its grant: the kernel refuses (`RLIMIT_FSIZE`), also to the
 //! command's own children. So the limit holds however late anyone looks.
 
-use crate::folder::Folder;
+use crate::{folder::Folder, lock::locked};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -61,7 +61,7 @@ impl Disk {
     }
 
     fn grants(&self) -> MutexGuard<'_, BTreeMap<PathBuf, u64>> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.grants)
     }
 
     /// Bytes that nobody has and nobody was promised.

@@ -8,8 +8,9 @@ use crate::{
     control::{Control, Stop},
     disk::Grant,
     folder::{is_there, part_of},
-    job::{Job, locked},
+    job::Job,
     journal::{Chunk, Film, Record, Stage},
+    lock::locked,
     proof::{self, Found},
 };
 use cli::{Error, Result};

@@ -4,8 +4,9 @@ use crate::{
     child::{Failure, Running},
     control::Stop,
     disk::Grant,
-    job::{Job, locked},
+    job::Job,
     journal::{Chunk, Stage},
+    lock::locked,
     state::{AROUND, State},
 };
 use cli::{Error, Result};

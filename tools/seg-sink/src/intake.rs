@@ -5,8 +5,9 @@ use crate::{
     control::{Control, Stop},
     disk::whole_blocks,
     feed::{Feed, Refusal},
-    job::{Job, locked},
+    job::Job,
     journal::{Record, Stage},
+    lock::locked,
     state::AROUND,
     upstream,
 };

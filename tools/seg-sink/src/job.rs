@@ -10,6 +10,7 @@ use crate::{
     folder::Folder,
     intake::Reader,
     journal::{Chunk, Journal, Record, Stage},
+    lock::locked,
     proof::{self, Verify},
     settings::{Commands, Geometry, Settings},
     state::State,
@@ -22,16 +23,12 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant, SystemTime},
 };
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A run of a job.
 pub(crate) struct Job<'a> {
