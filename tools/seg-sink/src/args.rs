@@ -1,8 +1,8 @@
 //! The command line.
 
-use crate::{proof::Verify, run, status, template::Template};
+use crate::{proof::Verify, template::Template};
 use clap::Parser;
-use cli::{Error, InputArgs, Length, Result, RunArgs, Session, Tool, frame_count, parse_bytes, parse_rate};
+use cli::{InputArgs, Length, RunArgs, frame_count, parse_bytes, parse_rate};
 use std::{path::PathBuf, time::Duration};
 use timebase::Spoken;
 
@@ -87,22 +87,4 @@ pub struct SegSink {
     pub(crate) join_so_far: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
-}
-
-impl Tool for SegSink {
-    const NAME: &'static str = "seg-sink";
-    const HANDLES_SIGNALS: bool = true;
-
-    fn run_args(&self) -> &RunArgs {
-        &self.run
-    }
-
-    fn run(self, session: &Session) -> Result<()> {
-        let dir = self.dir.clone().ok_or_else(|| Error::usage("--dir", "says where the job is"))?;
-        if self.status {
-            status::print(&dir, self.join_so_far.as_deref())
-        } else {
-            run::run(&self, &dir, session)
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! How a run is told to stop: by signals, by a failure in one of its threads.
 
+use cli::locked;
 use cli::{Error, ending_signals};
 use nix::{
     errno::Errno,
@@ -10,7 +11,7 @@ use std::{
     io::{self, PipeReader, PipeWriter},
     os::fd::{AsFd, BorrowedFd},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU8, Ordering::SeqCst},
     },
     thread,
@@ -81,12 +82,12 @@ impl Control {
 
     /// The first reason stays the reason, but a failure is worth more than a wish to stop.
     pub(crate) fn rise(&self, stop: Stop, why: Error) {
-        let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = locked(&self.why);
         if first.as_ref().is_none_or(|e| e.signal().is_some() && why.signal().is_none()) {
             *first = Some(why);
         }
         self.stop.fetch_max(stop as u8, SeqCst);
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakers = locked(&self.wakers);
         wakers[..stop as usize].iter_mut().for_each(|waker| drop(waker.take()));
     }
 
@@ -97,7 +98,7 @@ impl Control {
 
     /// Why the run stops.
     pub(crate) fn why(&self) -> Option<Error> {
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.why).clone()
     }
 
     /// Waits until one of `fds` is ready for `events`. `Ok(false)`: not within `timeout`.

@@ -5,11 +5,12 @@
 //! command's own children. So the limit holds however late anyone looks.
 
 use crate::folder::Folder;
+use cli::locked;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -61,7 +62,7 @@ impl Disk {
     }
 
     fn grants(&self) -> MutexGuard<'_, BTreeMap<PathBuf, u64>> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.grants)
     }
 
     /// Bytes that nobody has and nobody was promised.

@@ -1,13 +1,14 @@
 //! What happens, as it happens: one JSON line each on standard output.
 
 use crate::disk::Disk;
+use cli::locked;
 use cli::{Error, Result, Session};
 use serde_json::{Map, Value};
 use std::{
     fs::File,
     io::Write,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -56,7 +57,7 @@ impl<'a> Events<'a> {
         }
         let text = format!("{}\n", Value::Object(line));
         // One write for one line: readers see whole lines, whichever thread speaks.
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = locked(&self.out);
         out.write_all(text.as_bytes()).map_err(|e| Error::stdout(&e))
     }
 }

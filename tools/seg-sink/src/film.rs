@@ -8,11 +8,11 @@ use crate::{
     control::{Control, Stop},
     disk::Grant,
     folder::{is_there, part_of},
-    job::{Job, locked},
+    job::Job,
     journal::{Chunk, Film, Record, Stage},
     proof::{self, Found},
 };
-use cli::{Error, Result};
+use cli::{Error, Result, locked};
 use serde_json::json;
 use std::{fmt::Write, io, path::Path, process::Stdio, time::Duration};
 use timebase::Rational;

@@ -4,11 +4,11 @@ use crate::{
     child::{Failure, Running},
     control::Stop,
     disk::Grant,
-    job::{Job, locked},
+    job::Job,
     journal::{Chunk, Stage},
     state::{AROUND, State},
 };
-use cli::{Error, Result};
+use cli::{Error, Result, locked};
 use serde_json::json;
 use std::{
     collections::{BTreeSet, VecDeque},

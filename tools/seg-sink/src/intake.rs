@@ -5,12 +5,12 @@ use crate::{
     control::{Control, Stop},
     disk::whole_blocks,
     feed::{Feed, Refusal},
-    job::{Job, locked},
+    job::Job,
     journal::{Record, Stage},
     state::AROUND,
     upstream,
 };
-use cli::{Error, Result};
+use cli::{Error, Result, locked};
 use nix::poll::PollFlags;
 use rawstream::{FrameReader, PassError, Sink};
 use serde_json::json;

@@ -15,23 +15,19 @@ use crate::{
     state::State,
     template::Fields,
 };
-use cli::{Error, Result, Session};
+use cli::{Error, Result, Session, locked};
 use serde_json::json;
 use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant, SystemTime},
 };
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A run of a job.
 pub(crate) struct Job<'a> {

@@ -35,3 +35,23 @@ mod upstream;
 pub mod warden;
 
 pub use args::SegSink;
+
+use cli::{Error, Result, RunArgs, Session, Tool};
+
+impl Tool for SegSink {
+    const NAME: &'static str = "seg-sink";
+    const HANDLES_SIGNALS: bool = true;
+
+    fn run_args(&self) -> &RunArgs {
+        &self.run
+    }
+
+    fn run(self, session: &Session) -> Result<()> {
+        let dir = self.dir.clone().ok_or_else(|| Error::usage("--dir", "says where the job is"))?;
+        if self.status {
+            status::print(&dir, self.join_so_far.as_deref())
+        } else {
+            run::run(&self, &dir, session)
+        }
+    }
+}

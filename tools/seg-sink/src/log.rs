@@ -1,11 +1,12 @@
 //! What the processes of a command say: kept in one file up to a bound, the tail of each for the message.
 
 use crate::disk::LOG_BYTES;
+use cli::locked;
 use std::{
     fs::File,
     io::{PipeReader, Read, Write},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -54,8 +55,8 @@ impl Words {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = said.read(&mut buffer) {
-                log.lock().unwrap_or_else(PoisonError::into_inner).keep(&buffer[..n]);
-                let mut tail = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                locked(&log).keep(&buffer[..n]);
+                let mut tail = locked(&shared);
                 tail.extend_from_slice(&buffer[..n]);
                 let old = tail.len().saturating_sub(TAIL_BYTES);
                 tail.drain(..old);
@@ -68,7 +69,7 @@ impl Words {
     /// What was said at last, as `: words`, once the process has ended.
     pub(crate) fn tail(&self) -> String {
         let _ = self.ended.recv_timeout(PATIENCE);
-        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = locked(&self.tail);
         let text = String::from_utf8_lossy(&tail);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if words.is_empty() { words } else { format!(": {words}") }
