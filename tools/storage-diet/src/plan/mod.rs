@@ -115,7 +115,7 @@ pub fn plan(run: job::Run<'_>, variables: &Variables) -> Result<Plan> {
     let plan = Plan::new(&model, circumstances).ok_or_else(|| Error::failed(NAME, "there are no options"))?;
     folder.write(FILE, &plan)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    print!("{}", plan.text(&shapes, &cannot, cores));
+    cli::print_line(plan.text(&shapes, &cannot, cores))?;
     Ok(plan)
 }
 

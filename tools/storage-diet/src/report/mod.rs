@@ -150,8 +150,7 @@ pub fn report(run: Run<'_>, typed: &Variables) -> Result<()> {
     for (path, text) in [(&page, page::page(&report)), (&out.join("report.json"), format!("{json:#}\n"))] {
         durable::write(path, text.as_bytes()).map_err(|e| Error::failed(path.display(), reason(&e)))?;
     }
-    println!("{}", page.display());
-    Ok(())
+    cli::print_line(page.display())
 }
 
 /// The variables of the report's jobs, and what has to be said of them: SAMPLE of the film, from its middle unless START says
@@ -171,16 +170,15 @@ fn sample(run: Run<'_>, typed: &Variables, recipes: &[Recipe]) -> Result<(Variab
     let mut variables =
         typed.clone().with("OUT", out.display())?.with("START", start)?.with("FRAMES", frames)?;
     variables = variables.with("SEGMENT", format!("{segment}f"))?.with("KEEP", "")?;
-    let nvenc = recipes
-        .iter()
-        .find(|recipe| Shape::of(recipe).mezz().is_some_and(|stage| stage.to_string() == "mezz-intra"));
+    let fails = |recipe: &&Recipe| check::machine(run, recipe, &variables).is_err();
     if variables.get("MEZZ") == "nvenc"
-        && let Some(recipe) = nvenc
-        && check::machine(run, recipe, &variables).is_err()
+        && let Some(recipe) = recipes.iter().find(fails)
     {
+        let instead = variables.clone().with("MEZZ", "x265")?;
+        check::machine(run, recipe, &instead)?;
         let remark = format!("This machine has no NVENC: {}'s mezzanine is x265's (MEZZ=x265).", recipe.name);
         run.session.note(format!("report: no NVENC here: {} is run with MEZZ=x265", recipe.name));
-        return Ok((variables.with("MEZZ", "x265")?, Some(remark)));
+        return Ok((instead, Some(remark)));
     }
     Ok((variables, None))
 }
