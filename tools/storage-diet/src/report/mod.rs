@@ -263,6 +263,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_jobs_of_an_earlier_report_are_removed() {
+        let out = tempfile::tempdir().unwrap();
+        let [job, mine, link] = ["option0", "option1", "option2"].map(|name| out.path().join(name));
+        for (folder, file) in [(&job, "job.json"), (&mine, "precious")] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink(&mine, &link).unwrap();
+        remove(&job).unwrap();
+        remove(&job).unwrap();
+        assert!(!job.exists());
+        assert!(remove(&mine).is_err() && remove(&link).is_err());
+        assert!(mine.join("precious").exists());
+    }
+
+    #[test]
     fn quality_is_that_of_luma() {
         let folder = tempfile::tempdir().unwrap();
         let make = |name: &str, filter: &str| {
