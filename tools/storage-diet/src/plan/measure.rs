@@ -17,6 +17,7 @@ use crate::{
 use cli::{Error, Result, reason};
 use sr_window::window::Grid;
 use std::{
+    collections::BTreeSet,
     fs,
     ops::Range,
     path::{Path, PathBuf},
@@ -144,14 +145,19 @@ impl Measures {
             alone.extend(stages(recipe));
             passes.extend(whole_passes(recipe));
         }
-        // Whichever is first is measured; of two passes of a kind, the one that reads the source itself.
-        let mut seen = Vec::new();
-        alone.retain(|a: &Alone| !seen.contains(&a.stage) && (seen.push(a.stage.clone()), true).1);
+        // Of two passes of a kind, the one that reads the source itself is measured.
         passes.sort_by_key(|(pass, _): &(Pass, _)| pass.0.contains(&Stage::ReadPre));
-        let mut seen = Vec::new();
-        passes.retain(|(pass, _)| !seen.contains(&pass.kind()) && (seen.push(pass.kind()), true).1);
-        Self { alone, passes }
+        Self {
+            alone: first_of_each(alone, |alone: &Alone| alone.stage.clone()),
+            passes: first_of_each(passes, |(pass, _)| pass.kind()),
+        }
     }
+}
+
+/// Of those that have the same key, the first.
+fn first_of_each<T, K: Ord>(all: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    all.into_iter().filter(|one| seen.insert(key(one))).collect()
 }
 
 /// The file of a stage that writes one, in the format that `name` has.

@@ -115,7 +115,7 @@ pub fn plan(run: job::Run<'_>, variables: &Variables) -> Result<Plan> {
     let plan = Plan::new(&model, circumstances).ok_or_else(|| Error::failed(NAME, "there are no options"))?;
     folder.write(FILE, &plan)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    print!("{}", plan.text(&shapes, &cannot, cores));
+    cli::print_line(plan.text(&shapes, &cannot, cores))?;
     Ok(plan)
 }
 
@@ -225,4 +225,28 @@ fn sound(src: &Path, frames: u64) -> Result<f64> {
 fn free(folder: &Path) -> Result<u64> {
     let stat = statvfs(folder).map_err(|e| Error::failed(folder.display(), reason(&e.into())))?;
     Ok(stat.blocks_available() * stat.fragment_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_made_only_where_nothing_else_is() {
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path().join(NAME);
+        let said = || is_a_plans(&path).map_err(|e| e.to_string());
+        assert_eq!(said(), Ok(()));
+        fs::create_dir(&path).unwrap();
+        for name in [FILE, SAMPLES, "plan.json.part", WORK, REPORTS] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        assert_eq!(said(), Ok(()));
+        fs::write(path.join("precious"), "").unwrap();
+        let name = path.display();
+        assert_eq!(said(), Err(format!("{name}: holds precious, which no plan has made; say another OUT")));
+        fs::rename(&path, out.path().join("mine")).unwrap();
+        std::os::unix::fs::symlink("mine", &path).unwrap();
+        assert_eq!(said(), Err(format!("{name}: is a link; a plan is made in a folder of its own")));
+    }
 }

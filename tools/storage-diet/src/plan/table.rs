@@ -118,7 +118,7 @@ impl Plan {
                 100.0 * self.elsewhere
             ));
         }
-        blocks.push(format!("make {}: {}.\n", self.recommended, self.reason));
+        blocks.push(format!("make {}: {}.", self.recommended, self.reason));
         blocks.join("\n")
     }
 }
@@ -244,8 +244,7 @@ option3: MEZZ=nvenc: this machine cannot
 
 Other work had 25% of the processors meanwhile: the times are off by as much, or more.
 
-make option4: of those that surely fit into the 3.0 MB that are free, none is more than 10 % quicker, and of the quick ones it takes the least disk.
-";
+make option4: of those that surely fit into the 3.0 MB that are free, none is more than 10 % quicker, and of the quick ones it takes the least disk.";
 
     #[test]
     fn a_plan_is_json() {

@@ -150,8 +150,7 @@ pub fn report(run: Run<'_>, typed: &Variables) -> Result<()> {
     for (path, text) in [(&page, page::page(&report)), (&out.join("report.json"), format!("{json:#}\n"))] {
         durable::write(path, text.as_bytes()).map_err(|e| Error::failed(path.display(), reason(&e)))?;
     }
-    println!("{}", page.display());
-    Ok(())
+    cli::print_line(page.display())
 }
 
 /// The variables of the report's jobs, and what has to be said of them: SAMPLE of the film, from its middle unless START says
@@ -171,16 +170,15 @@ fn sample(run: Run<'_>, typed: &Variables, recipes: &[Recipe]) -> Result<(Variab
     let mut variables =
         typed.clone().with("OUT", out.display())?.with("START", start)?.with("FRAMES", frames)?;
     variables = variables.with("SEGMENT", format!("{segment}f"))?.with("KEEP", "")?;
-    let nvenc = recipes
-        .iter()
-        .find(|recipe| Shape::of(recipe).mezz().is_some_and(|stage| stage.to_string() == "mezz-intra"));
+    let fails = |recipe: &&Recipe| check::machine(run, recipe, &variables).is_err();
     if variables.get("MEZZ") == "nvenc"
-        && let Some(recipe) = nvenc
-        && check::machine(run, recipe, &variables).is_err()
+        && let Some(recipe) = recipes.iter().find(fails)
     {
+        let instead = variables.clone().with("MEZZ", "x265")?;
+        check::machine(run, recipe, &instead)?;
         let remark = format!("This machine has no NVENC: {}'s mezzanine is x265's (MEZZ=x265).", recipe.name);
         run.session.note(format!("report: no NVENC here: {} is run with MEZZ=x265", recipe.name));
-        return Ok((variables.with("MEZZ", "x265")?, Some(remark)));
+        return Ok((instead, Some(remark)));
     }
     Ok((variables, None))
 }
@@ -263,6 +261,22 @@ fn quality(film: &Path, reference: &Path) -> Result<Quality> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_jobs_of_an_earlier_report_are_removed() {
+        let out = tempfile::tempdir().unwrap();
+        let [job, mine, link] = ["option0", "option1", "option2"].map(|name| out.path().join(name));
+        for (folder, file) in [(&job, "job.json"), (&mine, "precious")] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink(&mine, &link).unwrap();
+        remove(&job).unwrap();
+        remove(&job).unwrap();
+        assert!(!job.exists());
+        assert!(remove(&mine).is_err() && remove(&link).is_err());
+        assert!(mine.join("precious").exists());
+    }
 
     #[test]
     fn quality_is_that_of_luma() {
