@@ -271,10 +271,10 @@ fn names_are_taken_as_they_are() {
     let record = record.replace("\"option4\"", "\"option0\"").replace("\"1/2\"", "\"\"");
     let gone = record.replace("it's a $film.mkv", "gone.mkv");
     std::fs::write(job("option0").join("job.json"), gone).unwrap();
-    let resumed = called("resume", &["ENGINE=./engine's"], &usual);
+    let resumed = called("resume", &["ENGINE=\"./engine's\""], &usual);
     let said: Vec<_> = resumed.stderr.lines().filter(|line| !line.starts_with("make")).collect();
     let gone = format!("storage-diet: {}: no such file", here.join("gone.mkv").display());
-    assert_eq!((resumed.code, &said[..]), (2, &[&*gone][..]));
+    assert_eq!((resumed.code, &said[..]), (2, &[&*gone, "storage-diet: 1 of 2: failed, as said"][..]));
     called("join", &[], &usual).ok();
     let film = folder.path().join("film.mkv");
     std::fs::rename(here.join(out).join("option4/film.mkv"), &film).unwrap();
@@ -347,12 +347,15 @@ fn what_a_pass_has_made_is_not_made_again() {
     assert_eq!(job("option0"), ["job.json", "mezz.mov", "pre.mov", "report.json", "reports"]);
     let no_more = format!("{}:{no_mux}", no_prores.split(':').next().unwrap());
     let ended = resumed(&no_more);
-    let no_mux_said = "storage-diet: mkvmerge: failed with exit code 2";
-    assert_eq!(ended.stderr.lines().next(), Some(no_mux_said));
+    let no_mux_said = |name: &str| {
+        let film = out.join(name).join("film.mkv");
+        format!("storage-diet: {}: mkvmerge: failed with exit code 2", film.display())
+    };
+    assert_eq!(ended.stderr.lines().next(), Some(&*no_mux_said("option0")));
 
     // Where the muxing fails, the pictures are there, with and without segments.
     let ended = option("recommended", source, &out, &[]).env("PATH", no_mux).run();
-    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(no_mux_said)));
+    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(&*no_mux_said("recommended"))));
     for name in ["option0", "recommended"] {
         assert_eq!(job(name), ["job.json", "report.json", "reports", "video.mkv"]);
     }
@@ -526,8 +529,9 @@ fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
     // The segments are there, but not the film.
     let no_mux = path_where(folder.path(), "mkvmerge", "@*");
     let ended = option("option4", source, &out, &[]).env("PATH", no_mux).run();
-    assert_eq!(ended.stderr.lines().next(), Some("storage-diet: mkvmerge: failed with exit code 2"));
     let job = out.join("option4");
+    let no_mux = format!("storage-diet: {}/film.mkv: mkvmerge: failed with exit code 2", job.display());
+    assert_eq!(ended.stderr.lines().next(), Some(&*no_mux));
     let ended = option("option4", source, &out, &[("CRF", "20")]).run();
     let said = ended.stderr.lines().next().unwrap();
     let (job, quoted) = (job.display(), out.display());

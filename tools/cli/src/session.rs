@@ -69,6 +69,11 @@ impl Session {
         }
     }
 
+    /// Says what failed, where the tool has more to do.
+    pub fn complain(&self, error: &crate::Error) {
+        say(self.tool, &error.to_string());
+    }
+
     /// Says something only `--verbose` wants to hear.
     pub fn detail(&self, text: impl std::fmt::Display) {
         if self.verbose {

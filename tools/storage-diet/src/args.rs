@@ -22,7 +22,7 @@ use tempfile::TempDir;
 #[command(name = "storage-diet", version, max_term_width = 100)]
 pub struct StorageDiet {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -122,7 +122,10 @@ impl Tool for StorageDiet {
     fn run(self, session: &Session) -> Result<()> {
         let stop = Stop::on_signals(Self::NAME)?;
         let run = Run { session, stop: &stop, makefile: Makefile::own(), quiet: self.run.quiet, dry: false };
-        match self.what {
+        let what = self
+            .what
+            .ok_or_else(|| Error::usage("option", "say which, such as option4; --help lists the rest"))?;
+        match what {
             What::Resume { variables } => jobs::resume(run, &variables),
             What::Join { variables } => jobs::join(run, &variables),
             What::Status { variables } => jobs::status(run, &variables),

@@ -1,9 +1,6 @@
 //! The film that a job is made from: which file it is, by its bytes and not by its name, and what is in it.
 
-use crate::{
-    probe::{self, Film},
-    variables::RATE,
-};
+use crate::{probe::Film, variables::RATE};
 use cli::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -101,7 +98,7 @@ impl Facts {
     ///
     /// Errors: it has no pictures, or not at 25 frames a second.
     pub fn read(path: &Path) -> Result<Self> {
-        let film = Film::read(path)?;
+        let film = Film::counted(path)?;
         let pictures = film.pictures().ok_or_else(|| Error::failed(path.display(), "has no pictures"))?;
         match pictures.rate() {
             Some(rate) if rate == Rational::whole(RATE as i64) => {}
@@ -113,7 +110,7 @@ impl Facts {
                 return Err(Error::failed(path.display(), "does not say how many frames a second it has"));
             }
         }
-        match probe::packets(path, pictures.index)? {
+        match pictures.nb_read_packets.unwrap_or(0) {
             0 => Err(Error::failed(path.display(), "has no pictures")),
             frames => Ok(Self { frames }),
         }

@@ -14,7 +14,7 @@ use crate::{
     mux::{self, Audio, Mux},
     pipe::{self, Surroundings},
     pipeline::{self, Program},
-    probe::{self, Film},
+    probe::Film,
     program,
     progress::{Progress, clock, size},
     recipe::{Pass, Recipe, VIDEO},
@@ -398,8 +398,8 @@ impl<'a> Job<'a> {
 ///
 /// Errors: it cannot be read; torn, where there are others.
 pub fn count(video: &Path, expected: u64) -> Result<u64> {
-    let film = Film::read(video)?;
-    let frames = probe::packets(video, film.pictures().map_or(0, |stream| stream.index))?;
+    let film = Film::counted(video)?;
+    let frames = film.pictures().and_then(|stream| stream.nb_read_packets).unwrap_or(0);
     if frames == expected {
         return Ok(frames);
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     disk::{Bytes, Disk},
+    film::Source,
     folder::{Finished, Folder, RECORD, SEGMENTS},
     job::{self, Job, Order, Record, Run, film_name},
     program::{Program, file},
@@ -26,40 +27,33 @@ struct Found {
 }
 
 impl Found {
+    fn read(path: PathBuf, given: &[(String, String)]) -> Result<Self> {
+        let record = Record::read(&path)?;
+        let wrong = |why: String| Error::failed(path.join(RECORD).display(), why);
+        let variables = record.variables(given).map_err(|e| wrong(e.to_string()))?;
+        if path.file_name() != job::folder_of(&record.option, &variables).file_name() {
+            return Err(wrong("is of another folder's job".into()));
+        }
+        Ok(Self { path, record, variables })
+    }
+
     fn is_finished(&self) -> bool {
         self.record.is_finished(&self.path)
     }
 }
 
-/// The jobs in a folder, in the order of their names, and those whose record cannot be read.
-fn found(out: &Path, given: &[(String, String)]) -> Result<(Vec<Found>, Vec<Error>)> {
+/// The jobs in a folder, in the order of their names; errors where a record cannot be read.
+fn found(out: &Path, given: &[(String, String)]) -> Result<Vec<Result<Found>>> {
     let entries = fs::read_dir(out).map_err(|e| Error::failed(out.display(), reason(&e)))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| {
         path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) && path.join(RECORD).is_file()
     });
     paths.sort();
-    let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
-    for path in paths {
-        let read = || -> Result<Found> {
-            let record = Record::read(&path)?;
-            let mut given = given.to_vec();
-            given.retain(|(name, _)| name != "OUT");
-            given.push(("OUT".into(), out.display().to_string()));
-            let variables = record.variables(&given);
-            let variables = variables.map_err(|e| Error::failed(path.join(RECORD).display(), e))?;
-            let found = Found { path: path.clone(), record, variables };
-            let named =
-                path.file_name() == job::folder_of(&found.record.option, &found.variables).file_name();
-            let wrong = || Error::failed(path.join(RECORD).display(), "is of another folder's job");
-            if named { Ok(found) } else { Err(wrong()) }
-        };
-        match read() {
-            Ok(job) => jobs.push(job),
-            Err(e) => wrong.push(e),
-        }
-    }
-    Ok((jobs, wrong))
+    let mut given = given.to_vec();
+    given.retain(|(name, _)| name != "OUT");
+    given.push(("OUT".into(), out.display().to_string()));
+    Ok(paths.into_iter().map(|path| Found::read(path, &given)).collect())
 }
 
 fn out(operands: &[String]) -> Result<(PathBuf, Variables, Vec<(String, String)>)> {
@@ -68,22 +62,25 @@ fn out(operands: &[String]) -> Result<(PathBuf, Variables, Vec<(String, String)>
     Ok((variables.get("OUT").into(), variables, given))
 }
 
-/// Says what failed where others are still to be done; the last failure is the run's.
-fn all(run: Run<'_>, results: impl Iterator<Item = Result<()>>) -> Result<()> {
-    let mut last = Ok(());
-    for result in results {
-        if let Err(earlier) = std::mem::replace(&mut last, Ok(())) {
-            run.session.note(&earlier);
-            last = Err(earlier);
+/// Does one thing after another. What fails is said before the next is begun, and at the end how many did.
+fn all<T>(run: Run<'_>, things: Vec<T>, each: impl Fn(T) -> Result<()>) -> Result<()> {
+    let count = things.len();
+    let mut failed = 0;
+    for (i, thing) in things.into_iter().enumerate() {
+        let Err(e) = each(thing) else { continue };
+        failed += 1;
+        if count == 1 || e.signal().is_some() {
+            return Err(e);
         }
-        if result.is_err() {
-            last = result;
-        }
-        if last.as_ref().is_err_and(|e: &Error| e.signal().is_some()) {
+        run.session.complain(&e);
+        if i + 1 == count {
             break;
         }
     }
-    last
+    match failed {
+        0 => Ok(()),
+        _ => Err(Error::failed(format!("{failed} of {count}"), "failed, as said")),
+    }
 }
 
 /// Makes the film of an option.
@@ -101,32 +98,29 @@ pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
             "a job goes on with the settings that it was begun with; only SRC and ENGINE may be said",
         ));
     }
-    let (jobs, wrong) = found(&out, &given)?;
-    let open: Vec<Found> = jobs.into_iter().filter(|job| !job.is_finished()).collect();
-    if open.is_empty() && wrong.is_empty() {
+    let mut open = found(&out, &given)?;
+    open.retain(|job| !job.as_ref().is_ok_and(Found::is_finished));
+    if open.is_empty() {
         cli::print_line(format_args!("resume: {}: nothing was interrupted here", out.display()))?;
         return Ok(());
     }
-    let wrong = wrong.into_iter().map(Err);
-    all(run, wrong.chain(open.into_iter().map(|found| {
+    all(run, open, |found| {
+        let found = found?;
         // A command is run where a person says it, not where a folder does.
         if found.variables.get("ENGINE") != variables.get("ENGINE") {
-            let engine = shell_words::quote(found.variables.get("ENGINE")).into_owned();
-            let out = shell_words::quote(variables.get("OUT")).into_owned();
-            let why = format!("was begun with an ENGINE, which is not taken from a folder; `make resume OUT={out} ENGINE={engine}` goes on");
+            let [out, engine] = [variables.get("OUT"), found.variables.get("ENGINE")].map(shell_words::quote);
+            let hint = format!("`make resume OUT={out} ENGINE={engine}` goes on");
+            let why = format!("was begun with an ENGINE, which is not taken from a folder; {hint}");
             return Err(Error::failed(found.path.display(), why));
         }
         make(run, &found.record.option, found.variables)
-    })))
+    })
 }
 
 /// Makes one film of parts.
 pub fn join(run: Run<'_>, operands: &[String]) -> Result<()> {
     let (out, _, given) = out(operands)?;
-    let (jobs, wrong) = found(&out, &given)?;
-    if let Some(wrong) = wrong.into_iter().next() {
-        return Err(wrong);
-    }
+    let jobs = found(&out, &given)?.into_iter().collect::<Result<Vec<_>>>()?;
     let mut groups: BTreeMap<(String, u64), Vec<Found>> = BTreeMap::new();
     for job in jobs {
         if let Some((_, n)) = job.variables.part() {
@@ -136,7 +130,7 @@ pub fn join(run: Run<'_>, operands: &[String]) -> Result<()> {
     if groups.is_empty() {
         return Err(Error::failed(out.display(), "no parts of a film are here"));
     }
-    all(run, groups.into_iter().map(|((option, n), parts)| join_parts(run, &out, &option, n, parts)))
+    all(run, groups.into_iter().collect(), |((option, n), parts)| join_parts(run, &out, &option, n, parts))
 }
 
 fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Found>) -> Result<()> {
@@ -242,52 +236,44 @@ pub fn finish(run: Run<'_>) -> Result<()> {
 
 /// Proves every film against the one that its job made it from.
 pub fn verify(run: Run<'_>, operands: &[String]) -> Result<()> {
-    let (out, variables, given) = out(operands)?;
-    let (mut jobs, wrong) = found(&out, &given)?;
-    jobs.retain(|job| job.path.join("film.mkv").is_file());
-    if jobs.is_empty() && wrong.is_empty() {
+    let (out, _, given) = out(operands)?;
+    let mut jobs = found(&out, &given)?;
+    jobs.retain(|job| job.as_ref().map_or(true, |job| job.path.join("film.mkv").is_file()));
+    if jobs.is_empty() {
         return Err(Error::failed(out.display(), "no film is here"));
     }
-    all(
-        run,
-        wrong.into_iter().map(Err).chain(jobs.iter().map(|job| {
-            // The film may have another name by now.
-            let source = variables.given("SRC").unwrap_or(job.variables.get("SRC"));
-            let now = crate::film::Source::read(Path::new(source))?;
-            if let Err(why) = job.record.source.same(&now) {
-                return Err(Error::failed(
-                    source,
-                    format!("is not the film that {} was made from: {why}", job.path.display()),
-                ));
-            }
-            let crop = job.record.crop.clone().unwrap_or_else(|| job.variables.get("CROP").into());
-            let prepare = Prepare { scale: job.variables.get("SCALE").into(), crop };
-            let start = job.variables.number("START");
-            verify::verify(
-                run.session,
-                &job.path.join("film.mkv"),
-                Some(Path::new(source)),
-                start,
-                Some(&prepare),
-            )
-        })),
-    )
+    all(run, jobs, |job| {
+        let job = job?;
+        let source = Path::new(job.variables.get("SRC"));
+        if let Err(why) = job.record.source.same(&Source::read(source)?) {
+            let why = format!("is not the film that {} was made from: it {why}", job.path.display());
+            return Err(Error::failed(source.display(), why));
+        }
+        let wrong = |why: String| Error::failed(job.path.join(RECORD).display(), why);
+        let crop = job.record.crop.as_deref().unwrap_or(job.variables.get("CROP"));
+        let prepare = Prepare {
+            scale: job.variables.get("SCALE").parse().map_err(wrong)?,
+            crop: crop.parse().map_err(wrong)?,
+        };
+        let start = job.variables.number("START");
+        verify::verify(run.session, &job.path.join("film.mkv"), Some(source), start, Some(&prepare))
+    })
 }
 
 /// Prints how far each job has come.
 pub fn status(run: Run<'_>, operands: &[String]) -> Result<()> {
     let (out, _, given) = out(operands)?;
-    let (jobs, wrong) = found(&out, &given)?;
-    if jobs.is_empty() && wrong.is_empty() {
+    let jobs = found(&out, &given)?;
+    if jobs.is_empty() {
         return Err(Error::failed(out.display(), "no job is here"));
     }
-    for job in &jobs {
+    all(run, jobs, |job| {
+        let job = job?;
         let name = job.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let disk = size(Bytes::of(&job.path).sum());
         let total = Span::new(job.record.facts.frames, &job.variables)?.frames();
-        cli::print_line(format_args!("{name:<16} {}, {disk} on the disk", stands(run, job, total)?))?;
-    }
-    all(run, wrong.into_iter().map(Err))
+        cli::print_line(format_args!("{name:<16} {}, {disk} on the disk", stands(run, &job, total)?))
+    })
 }
 
 fn stands(run: Run<'_>, found: &Found, total: u64) -> Result<String> {

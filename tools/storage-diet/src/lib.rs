@@ -16,6 +16,7 @@
 
 mod args;
 pub mod check;
+pub mod clock;
 pub mod disk;
 pub mod ending;
 pub mod film;

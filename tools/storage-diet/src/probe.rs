@@ -20,9 +20,6 @@ pub struct Film {
     /// Chapters in the order of the file.
     #[serde(default)]
     pub chapters: Vec<Chapter>,
-    /// The same as ffprobe wrote it, for [`retime25to24::map`].
-    #[serde(skip)]
-    pub json: serde_json::Value,
 }
 
 /// The container.
@@ -103,13 +100,19 @@ pub struct Stream {
     pub bit_rate: Option<u64>,
     /// Channels of the first sound.
     pub channels: Option<usize>,
-    disposition: Disposition,
+    /// Packets, where they were counted.
+    #[serde(deserialize_with = "whole")]
+    pub nb_read_packets: Option<u64>,
+    /// What it is for.
+    pub disposition: Disposition,
 }
 
+/// What a stream is for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Disposition {
-    attached_pic: u8,
+pub struct Disposition {
+    /// 1: a cover.
+    pub attached_pic: u8,
 }
 
 impl Stream {
@@ -137,6 +140,9 @@ pub struct Chapter {
     /// Second at which it begins.
     #[serde(default, deserialize_with = "rational")]
     pub start_time: Option<Rational>,
+    /// Second at which it is over: the next one's beginning, where the film does not say.
+    #[serde(default, deserialize_with = "rational")]
+    pub end_time: Option<Rational>,
 }
 
 impl Film {
@@ -144,13 +150,21 @@ impl Film {
     ///
     /// Errors: no such file; ffprobe cannot read it.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::asked(path, &[])
+    }
+
+    /// As [`Film::read`], and reads all of the file to count the packets of its streams.
+    ///
+    /// Errors: no such file; ffprobe cannot read it.
+    pub fn counted(path: &Path) -> Result<Self> {
+        Self::asked(path, &["-count_packets"])
+    }
+
+    fn asked(path: &Path, more: &[&str]) -> Result<Self> {
         exists(path)?;
-        let probe = Program::ffprobe().about(path.display()).args(["-of", "json", "-show_format"]);
+        let probe = Program::ffprobe().about(path.display()).args(["-of", "json", "-show_format"]).args(more);
         let output = probe.args(["-show_streams", "-show_chapters"]).arg(file(path)).output()?;
-        let json: serde_json::Value = parsed(path, "ffprobe", &output)?;
-        let film =
-            Self::deserialize(&json).map_err(|e| Error::failed(path.display(), format!("ffprobe: {e}")))?;
-        Ok(Self { json, ..film })
+        parsed(path, "ffprobe", &output)
     }
 
     /// The film's pictures: its first video stream that is no cover.
@@ -172,26 +186,6 @@ impl Film {
 /// Is there a file of that name to be read?
 pub fn exists(path: &Path) -> Result<()> {
     if path.is_file() { Ok(()) } else { Err(Error::failed(path.display(), "no such file")) }
-}
-
-/// Packets of the stream `index` of a film.
-///
-/// Errors: ffprobe cannot read it.
-pub fn packets(path: &Path, index: usize) -> Result<u64> {
-    #[derive(Deserialize)]
-    struct Counted {
-        streams: Vec<Packets>,
-    }
-    #[derive(Deserialize)]
-    struct Packets {
-        #[serde(default, deserialize_with = "whole")]
-        nb_read_packets: Option<u64>,
-    }
-    let probe = Program::ffprobe().about(path.display()).args(["-of", "json", "-count_packets"]);
-    let probe =
-        probe.args(["-show_entries", "stream=nb_read_packets", "-select_streams", &index.to_string()]);
-    let counted: Counted = parsed(path, "ffprobe", &probe.arg(file(path)).output()?)?;
-    Ok(counted.streams.first().and_then(|stream| stream.nb_read_packets).unwrap_or(0))
 }
 
 /// Hands over lines of ffprobe's `entries`, with `|` between the fields; what ffprobe said meanwhile on standard error.

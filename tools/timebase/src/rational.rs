@@ -1,5 +1,6 @@
 //! Exact rationals in lowest terms.
 
+use crate::retime::round_half_away;
 use std::{cmp::Ordering, fmt, str::FromStr};
 
 /// A rational number in lowest terms with a positive denominator: `25/1`, `24000/1001`, `64/45`.
@@ -100,6 +101,12 @@ impl Rational {
     /// The exact sum; `None` when it does not fit.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.checked_sub(Self { num: other.num.checked_neg()?, ..other })
+    }
+
+    /// The nearest whole number, halves away from zero.
+    pub fn round(self) -> i64 {
+        // A quotient of 64-bit terms fits 64 bits.
+        round_half_away(self.num.into(), self.den.into()).map_or(self.num, |whole| whole as i64)
     }
 
     /// ffprobe's spelling, always with a denominator: `25/1`.
@@ -206,9 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn orders_and_subtracts_exactly() {
+    fn orders_adds_and_rounds_exactly() {
         let r = |t: &str| t.parse::<Rational>().unwrap();
         assert_eq!(r("1/6").checked_sub(r("2/3")), Some(r("-1/2")));
+        assert_eq!([r("5/2").round(), r("-5/2").round(), r("7/3").round()], [3, -3, 2]);
         assert_eq!(r("1/6").checked_add(r("2/3")), Some(r("5/6")));
         assert_eq!(Rational::whole(i64::MIN).checked_sub(r("1")), None);
         assert!(r("24000/1001") < r("24") && r("1/3") < r("1/2") && r("-1/2") < r("-1/3"));

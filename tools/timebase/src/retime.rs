@@ -79,7 +79,7 @@ impl TickMap {
 }
 
 /// `num/den` to the nearest whole number, halves away from zero; `den` is positive.
-fn round_half_away(num: i128, den: i128) -> Option<i128> {
+pub(crate) fn round_half_away(num: i128, den: i128) -> Option<i128> {
     let magnitude = num.checked_abs()?.checked_mul(2)?.checked_add(den)? / den.checked_mul(2)?;
     Some(magnitude * num.signum())
 }

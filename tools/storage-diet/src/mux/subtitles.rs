@@ -1,0 +1,107 @@
+//! Subtitles, text and bitmap, on the slower clock.
+
+use super::{Job, failed, labels::labels};
+use crate::{
+    probe::Track,
+    program::{Program, file},
+};
+use cli::{Error, Result, Session};
+use std::{fs, path::Path};
+use subs_retime::{Format, Map, Scanned};
+use timebase::Rational;
+
+/// What mkvextract makes of a subtitle track of that codec: the format, and its file's extension.
+pub fn format(codec_id: &str) -> Option<(Format, &'static str)> {
+    Some(match codec_id {
+        "S_TEXT/UTF8" => (Format::Srt, "srt"),
+        "S_TEXT/ASS" | "S_TEXT/SSA" | "S_ASS" | "S_SSA" => (Format::Ass, "ass"),
+        "S_TEXT/WEBVTT" => (Format::Vtt, "vtt"),
+        "S_VOBSUB" => (Format::Idx, "idx"),
+        "S_HDMV/PGS" => (Format::Sup, "sup"),
+        _ => return None,
+    })
+}
+
+/// The tracks `of` the source in one Matroska file of the job, and their numbers there: the source, or what ffmpeg cuts out
+/// of it for an excerpt, whose streams it numbers from 0.
+pub(super) fn cut<'a>(job: &Job<'_>, of: &[&'a Track]) -> Result<(&'static str, Vec<(u64, &'a Track)>)> {
+    if !job.is_excerpt || of.is_empty() {
+        return Ok(("source", of.iter().map(|track| (track.id, *track)).collect()));
+    }
+    let excerpt = job.fresh("excerpt.mkv")?;
+    let micro = |seconds: Option<Rational>| {
+        let micro = seconds.and_then(|s| s.checked_mul(Rational::whole(1_000_000)));
+        let micro =
+            micro.ok_or_else(|| Error::failed(job.src.display(), "has times that cannot be counted"))?;
+        Ok(format!("{}us", micro.round()))
+    };
+    let (zero, span) = (micro(Some(job.clock.zero))?, micro(job.clock.end.checked_sub(job.clock.zero))?);
+    let ffmpeg = Program::ffmpeg().about(job.src.display()).arg("-copyts").arg("-i").arg(file(&job.src));
+    let what =
+        ["-map", "0:s", "-map_chapters", "-1", "-ss", &zero, "-t", &span, "-c", "copy", "-copypriorss", "0"];
+    ffmpeg.args(what).arg(file(&excerpt)).run()?;
+    Ok(("excerpt.mkv", (0..).zip(of.iter().copied()).collect()))
+}
+
+/// Makes the subtitle track `id` of the file `from` in the job's folder, which is `track` of the source; mkvmerge's options
+/// for it, none for a track without a cue.
+pub(super) fn track(
+    session: &Session,
+    job: &Job<'_>,
+    from: &str,
+    id: u64,
+    track: &Track,
+) -> Result<Vec<String>> {
+    let name = format!("{}: subtitle track {}", job.src.display(), track.id);
+    let (format, extension) =
+        format(&track.properties.codec_id).ok_or_else(|| unknown(job.src.as_path(), track))?;
+    let (old, new) = (format!("in{id}.{extension}"), format!("out{id}.{extension}"));
+    let extracted = job.fresh(&old)?;
+    let (old_sub, new_sub) = (job.fresh(&format!("in{id}.sub"))?, job.fresh(&format!("out{id}.sub"))?);
+    let mkvextract = Program::mkvextract().about(&name).within(&job.work);
+    mkvextract.args(["--quiet", from, "tracks", &format!("{id}:{old}")]).run()?;
+    let bytes = fs::read(&extracted).map_err(|e| failed(&extracted, &e))?;
+    if bytes.is_empty() {
+        session.note(format_args!("{name}: without a cue, left out"));
+        return Ok(Vec::new());
+    }
+    let retimed = retime(session, job, &name, format, &bytes)?;
+    let retimed_to = job.fresh(&new)?;
+    fs::write(&retimed_to, retimed).map_err(|e| failed(&retimed_to, &e))?;
+    if format == Format::Idx {
+        let bytes = fs::read(&old_sub).map_err(|e| failed(&old_sub, &e))?;
+        let retimed = mapped(session, &Scanned::sub(&bytes), job.map()?, &name)?;
+        fs::write(&new_sub, retimed).map_err(|e| failed(&new_sub, &e))?;
+    }
+    Ok([vec!["--sub-charset".into(), "0:UTF-8".into()], labels(track), vec![new]].concat())
+}
+
+/// What is said of a track that cannot be carried over.
+pub fn unknown(src: &Path, track: &Track) -> Error {
+    let (id, codec) = (track.id, &track.properties.codec_id);
+    Error::failed(
+        src.display(),
+        format!("subtitle track {id}: {codec} is not a format that subs-retime knows"),
+    )
+}
+
+/// `bytes` of a format with their times on the slower clock.
+pub(super) fn retime(
+    session: &Session,
+    job: &Job<'_>,
+    name: &str,
+    format: Format,
+    bytes: &[u8],
+) -> Result<Vec<u8>> {
+    let map = job.map()?;
+    mapped(session, &Scanned::new(bytes, format, &map), map, name)
+}
+
+fn mapped(session: &Session, scanned: &Scanned<'_>, map: Map, name: &str) -> Result<Vec<u8>> {
+    if let Some((count, first)) = scanned.odd() {
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        session.note(format_args!("{name}: {first}{more}: looks like a time but is none, copied as it is"));
+    }
+    let retimed = scanned.retime(map, name)?;
+    retimed.ending.and(Ok(retimed.bytes))
+}
