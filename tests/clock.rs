@@ -1,7 +1,7 @@
-//! One clock for everything: what mux-final puts beside the pictures, what verify-film has to say about it, and what
-//! subs-ocr reads.
+//! One clock for everything: what is put beside the pictures, what a proof has to say about it, and what is read of bitmap
+//! subtitles.
 
-use pipelines::{Ended, Run, clip, ffprobe, make, root, shared, shell};
+use pipelines::{Ended, clip, ffprobe, make, shared, shell, tool};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -29,11 +29,11 @@ fn ran(program: &str, args: &[&str], folder: &Path) {
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// HEVC as the options make it: `frames` at `rate`.
-fn hevc(name: &str, frames: &str, folder: &Path) {
-    let pictures = "testsrc=s=64x64:r=24";
+/// HEVC as the options make it, of the source's pictures: `frames` from `first` on.
+fn hevc(name: &str, first: u64, frames: u64, folder: &Path) {
+    let pictures = format!("testsrc=s=64x64:r=25,trim=start_frame={first},setpts=N/24/TB");
     let args = format!(
-        "-v error -f lavfi -i {pictures} -frames:v {frames} -pix_fmt yuv420p10le -c:v libx265 -x265-params log-level=error \
+        "-v error -f lavfi -i {pictures} -r 24 -frames:v {frames} -pix_fmt yuv420p10le -c:v libx265 -x265-params log-level=error \
          -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv {name}"
     );
     ran("ffmpeg", &args.split_whitespace().collect::<Vec<_>>(), folder);
@@ -92,25 +92,18 @@ fn film() -> &'static Film {
              --language 1:ger --track-name 1:Mehrkanal --default-track-flag 1:0 --language 2:en --track-name 2:Commentary,\u{a0}by\u{a0}X \
              --commentary-flag 2:1 streams.mkv --language 0:fre --forced-display-flag 0:1 a.srt --language 0:pt-BR a.ass";
         ran("mkvmerge", &mux.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>(), folder.path());
-        hevc("video.mkv", "50", folder.path());
+        hevc("video.mkv", 0, 50, folder.path());
         Film { source: path("film.mkv"), video: path("video.mkv"), folder }
     });
     &FILM
 }
 
-fn script(name: &str) -> Run {
-    shell("exec \"$0\" \"$@\"")
-        .arg(root().join("scripts").join(name))
-        .env("AUDIO", "pitch-kept")
-        .env("START", "0")
-}
-
 fn mux(mode: &str, source: &Path, video: &Path, out: &Path) -> Ended {
-    script("mux-final").arg("--audio").arg(mode).arg(source).arg(video).arg(out).run()
+    tool("storage-diet", "mux --audio").arg(mode).arg(source).arg(video).arg(out).run()
 }
 
 fn verify(source: &Path, out: &Path) -> Ended {
-    script("verify-film").arg(source).arg(out).run()
+    tool("storage-diet", "verify-film").arg(source).arg(out).run()
 }
 
 fn packets(film: &Path, stream: &str, entries: &str) -> Vec<String> {
@@ -141,7 +134,7 @@ fn everything_is_carried_over() {
     for mode in ["pitch-kept", "pitch-lowered"] {
         let out = folder.path().join(format!("{mode}.mkv"));
         let ended = mux(mode, source, video, &out).ok();
-        assert_eq!(ended.stderr, format!("mux-final: {}: 50 frames, 2.083 s\n", out.display()));
+        assert_eq!(ended.stderr, format!("storage-diet: {}: 50 frames, 2.083 s\n", out.display()));
 
         let probe = ffprobe(&out);
         let streams = probe["streams"].as_array().unwrap();
@@ -196,7 +189,7 @@ fn everything_is_carried_over() {
         let last = format!("{}: verified", out.display());
         assert_eq!(
             report,
-            ["", "video", "sound 0", "", "sound 1", "", "subtitles 0", "subtitles 1", "chapters", &last],
+            ["", "video", "", "sound 0", "", "sound 1", "", "subtitles 0", "subtitles 1", "chapters", &last],
             "{}",
             said.text()
         );
@@ -237,7 +230,7 @@ fn no_drift() {
          mkvmerge -q -o film.mkv --chapters a.chapters streams.mkv a.srt; rm streams.mkv"
     );
     shell(&film).within(folder.path()).run().ok();
-    hevc("v.mkv", &frames.to_string(), folder.path());
+    hevc("v.mkv", 0, frames, folder.path());
     for mode in ["pitch-kept", "pitch-lowered"] {
         let out = path("out.mkv");
         mux(mode, &path("film.mkv"), &path("v.mkv"), &out).ok();
@@ -275,21 +268,18 @@ fn no_drift() {
 fn refusals() {
     let Film { folder, source, video } = film();
     let out = folder.path().join("refused.mkv");
-    let faster = "mux-final: --audio copy: sound that is not slowed runs ahead of the pictures, by 4 %; \
-                  say pitch-kept or pitch-lowered";
+    let faster = "storage-diet: usage: invalid value 'copy' for '--audio <AUDIO>': sound that is not slowed runs ahead of the \
+                  pictures, by 4 %; say pitch-kept or pitch-lowered";
     mux("copy", source, video, &out).failed(2, faster);
-    mux("pitch", source, video, &out)
-        .failed(2, "mux-final: --audio pitch: there are pitch-kept and pitch-lowered");
+    let unknown = "storage-diet: usage: invalid value 'pitch' for '--audio <AUDIO>': there are pitch-kept and pitch-lowered";
+    mux("pitch", source, video, &out).failed(2, unknown);
     let missing = folder.path().join("none.mkv");
     mux("pitch-kept", &missing, video, &out)
-        .failed(1, &format!("mux-final: {}: no such file", missing.display()));
-    let usage = "mux-final: usage: mux-final [--audio pitch-kept|pitch-lowered] [--start N] [--work DIR] SRC VIDEO OUT, \
-                 or --check SRC";
-    script("mux-final").arg(source).arg(video).run().failed(2, usage);
-    hevc("long.mkv", "51", folder.path());
+        .failed(1, &format!("storage-diet: {}: no such file", missing.display()));
+    hevc("long.mkv", 0, 51, folder.path());
     let long = folder.path().join("long.mkv");
     let many = format!(
-        "mux-final: {}: has 51 frames; {} has 50, and --start leaves out 0",
+        "storage-diet: {}: has 51 frames; {} has 50, and --start leaves out 0",
         long.display(),
         source.display()
     );
@@ -300,10 +290,10 @@ fn refusals() {
 #[test]
 fn an_excerpt_has_its_own_zero() {
     let Film { folder, source, .. } = film();
-    hevc("half.mkv", "24", folder.path());
+    hevc("half.mkv", 24, 24, folder.path());
     let out = folder.path().join("excerpt.mkv");
     let half = folder.path().join("half.mkv");
-    script("mux-final").arg("--start").arg("24").arg(source).arg(&half).arg(&out).run().ok();
+    tool("storage-diet", "mux --start 24").arg(source).arg(&half).arg(&out).run().ok();
     // From 0.96 s on, for 24 frames.
     assert_eq!(packets(&out, "s:0", "packet=pts_time"), ["0.250000"]);
     assert_eq!(samples(&out, 1), 44_100);
@@ -311,23 +301,13 @@ fn an_excerpt_has_its_own_zero() {
     let starts: Vec<_> =
         probe["chapters"].as_array().unwrap().iter().map(|c| c["start_time"].as_str().unwrap()).collect();
     assert_eq!(starts, ["0.000000", "0.250000"]);
-    script("verify-film").arg("--start").arg("24").arg(source).arg(&out).run().ok();
+    tool("storage-diet", "verify-film --start 24").arg(source).arg(&out).run().ok();
 
-    // What a job's film was made from is in its settings.
     let jobs = folder.path().join("jobs");
-    let verified = |variables: &[(&str, &str)]| {
-        make("verify", &[variables, &[("OUT", jobs.to_str().unwrap())]].concat()).run()
-    };
-    let none = format!("verify: {}: no film here", jobs.display());
-    assert!(verified(&[]).stderr.starts_with(&none));
-    let job = jobs.join("option4");
-    std::fs::create_dir_all(&job).unwrap();
-    std::fs::copy(&out, job.join("film.mkv")).unwrap();
-    std::fs::write(job.join("settings"), format!("SRC={}\nSTART=24\nFRAMES=24\n", source.display())).unwrap();
-    let said = verified(&[]).ok();
-    assert!(said.text().contains("  as heard  ") && said.text().ends_with("option4/film.mkv: verified\n"));
-    let elsewhere = verified(&[("SRC", "gone.mkv")]);
-    assert!(elsewhere.stderr.starts_with("verify-film: gone.mkv: no such file\n"), "{}", elsewhere.stderr);
+    std::fs::create_dir(&jobs).unwrap();
+    let none = format!("storage-diet: {}: no film is here", jobs.display());
+    let ended = make("verify", &[("OUT", jobs.to_str().unwrap())]).run();
+    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(&*none)));
 }
 
 #[test]
@@ -337,14 +317,14 @@ fn pictures_alone() {
         (folder.path().join("a.mp4"), folder.path().join("v.mkv"), folder.path().join("o.mkv"));
     let args = "-v error -f lavfi -i testsrc=s=64x64:r=25 -frames:v 25 -c:v mpeg4 a.mp4";
     ran("ffmpeg", &args.split(' ').collect::<Vec<_>>(), folder.path());
-    hevc("v.mkv", "25", folder.path());
+    hevc("v.mkv", 0, 25, folder.path());
     mux("pitch-kept", &source, &video, &out).ok();
     assert_eq!(ffprobe(&out)["streams"].as_array().map(Vec::len), Some(1));
     verify(&source, &out).ok();
 }
 
 #[test]
-fn verify_film_finds_what_is_wrong() {
+fn a_proof_finds_what_is_wrong() {
     let Film { folder, source, video } = film();
     let path = |name: &str| folder.path().join(name);
     mux("pitch-lowered", source, video, &path("good.mkv")).ok();
@@ -352,13 +332,10 @@ fn verify_film_finds_what_is_wrong() {
         ran("sh", &["-c", command], folder.path());
         let ended = verify(source, &path(name));
         assert_eq!(ended.code, 1, "{name}: {}", ended.text());
-        ended.stderr.replace(&format!("verify-film: {}: ", path(name).display()), "")
+        ended.stderr.replace(&format!("storage-diet: {}: ", path(name).display()), "")
     };
     let late = wrong("late.mkv", "mkvmerge -q -o late.mkv --sync 2:40 --sync 3:30 good.mkv");
-    assert!(
-        late.contains("sound 1: has a gap or an overlap of 0.040") && late.contains("subtitles 0: 0.030"),
-        "{late}"
-    );
+    assert!(late.contains("sound 1: begins 0.040") && late.contains("subtitles 0: 0.030"), "{late}");
     let short = wrong(
         "short.mkv",
         "ffmpeg -v error -y -i good.mkv -map 0 -c copy -c:a flac -af atrim=end=1.9 short.mkv",
@@ -372,6 +349,16 @@ fn verify_film_finds_what_is_wrong() {
         tags.contains("video: codec_name is h264, neither hevc nor av1")
             && tags.contains("r_frame_rate is 25/1, not 24/1"),
         "{tags}"
+    );
+    let shifted = wrong(
+        "shifted.mkv",
+        "ffmpeg -v error -y -i good.mkv -map 0:v -vf trim=start_frame=1,setpts=N/24/TB,tpad=stop=1:stop_mode=clone -r 24 \
+         -pix_fmt yuv420p10le -c:v libx265 -x265-params log-level=error -color_primaries bt709 -color_trc bt709 \
+         -colorspace bt709 -color_range tv shifted.mkv",
+    );
+    assert!(
+        shifted.contains("is not frame") && shifted.contains("it is the one 1 frame after it"),
+        "{shifted}"
     );
     let torn = wrong("torn.mkv", "head -c 60000 good.mkv >torn.mkv");
     assert!(!torn.is_empty());
@@ -391,7 +378,14 @@ fn words(srt: &str) -> Vec<&str> {
 fn bitmap_subtitles_are_read() {
     let (Some(clip), Some(srt)) = (shared("clips/bbb-dvd-psf.mkv"), shared("clips/bbb.srt")) else { return };
     let folder = clip::folder();
-    script("subs-ocr").env("LANG", "eng").env("SRC", &clip).env("OUT", folder.path()).run().ok();
+    let subs = |film: &Path| {
+        make(
+            "subs",
+            &[("SRC", film.to_str().unwrap()), ("OUT", folder.path().to_str().unwrap()), ("LANG", "eng")],
+        )
+        .run()
+    };
+    subs(&clip).ok();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let (text, expected) = (read("bbb-dvd-psf.eng.25.srt"), std::fs::read_to_string(srt).unwrap());
     assert_eq!(words(&text), words(&expected));
@@ -407,15 +401,21 @@ fn bitmap_subtitles_are_read() {
 
     let none = shared("clips/bbb-dvd-50i.mkv").unwrap();
     let message =
-        format!("subs-ocr: {}: no VobSub or PGS track in eng; there are: no subtitles", none.display());
-    script("subs-ocr").arg("--lang").arg("eng").arg(none).run().failed(1, &message);
+        format!("storage-diet: {}: no VobSub or PGS track in eng; there are: no subtitles", none.display());
+    assert_eq!(subs(&none).stderr.lines().next(), Some(&*message));
 }
 
 #[test]
 fn bitmap_subtitles_are_carried_over() {
     let Some(clip) = shared("clips/bbb-dvd-psf.mkv") else { return };
     let folder = clip::folder();
-    hevc("v.mkv", "132", folder.path());
+    let pictures = format!(
+        "ffmpeg -v error -i '{}' -map 0:v -vf bwdif=0,setpts=N/24/TB,scale=256:144,setsar=1 -r 24 -frames:v 132 -pix_fmt yuv420p10le \
+         -c:v libx265 -preset ultrafast -x265-params log-level=error -color_primaries bt709 -color_trc bt709 -colorspace bt709 \
+         -color_range tv v.mkv",
+        clip.display()
+    );
+    shell(&pictures).within(folder.path()).run().ok();
     let out = folder.path().join("film.mkv");
     mux("pitch-lowered", &clip, &folder.path().join("v.mkv"), &out).ok();
     // 0.560, 2.200 and 3.880 s; how long a picture stays is written in it, in units of 1024/90000 s.

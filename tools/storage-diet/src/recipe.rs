@@ -1,6 +1,8 @@
 //! An option's recipe: the passes that make a film, each a pipe of stages.
 //!
-//!     decode | prepare | prores >pre.mov; read-rgb <pre.mov | enlarge | segments(prores >mezz.mkv; read-yuv <mezz.mkv | retime | encode)
+//! ```text
+//! decode | prepare | prores >pre.mov; read-rgb <pre.mov | enlarge | segments(prores >mezz.mkv; read-yuv <mezz.mkv | retime | encode)
+//! ```
 //!
 //! A pass leaves the file behind `>`; another reads it by `<`. What ends in `segments(…)` is made by seg-sink, which runs the
 //! passes in the parentheses on each segment. The last pass makes the film's pictures.
