@@ -105,7 +105,7 @@ fn a_restart_anywhere_gives_the_same_bytes() {
     assert_eq!(whole.len(), 7 * OUT);
     for start in [1usize, 3, 5, 6] {
         let text = start.to_string();
-        let plan = run(&[&grid[..], &["--plan", "--start", &text]].concat(), b"");
+        let plan = run_plainly(&[&grid[..], &["--plan", "--start", &text]].concat(), b"");
         let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
         let first = plan["first_frame"].as_u64().unwrap() as usize;
         let first_text = first.to_string();
@@ -222,7 +222,7 @@ fn a_tile_of_the_whole_picture_is_the_whole_picture() {
 /// Where there is no GPU: `cuda` fails before it reads, `auto` takes the CPU and says so.
 #[test]
 fn no_gpu_is_an_error_for_cuda_and_a_word_for_auto() {
-    let devices = run(&["--devices"], b"");
+    let devices = run_plainly(&["--devices"], b"");
     let devices: Value = serde_json::from_slice(&devices.stdout).unwrap();
     assert_eq!(devices["devices"][0]["device"], "cpu");
     let Some(reason) = devices["no_cuda"].as_str() else {
