@@ -20,7 +20,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The options that are interrupted, each with what makes it work on any machine.
+/// The options that are interrupted.
 const OPTIONS: [&str; 5] = ["option0", "option3", "option4", "option5", "recommended"];
 
 /// What is left of a job that is done.
@@ -57,8 +57,7 @@ impl Chance {
     }
 }
 
-/// `make TARGET NAME=VALUE…`, called from `here`, with the variables that make a film small and fast behind those of `more`
-/// that have no value of their own for them.
+/// `make TARGET NAME=VALUE…`, called from `here`.
 fn make(here: &Path, target: &str, more: &[(&str, &str)]) -> Run {
     let mut run = shell("exec make --no-print-directory \"$@\"").within(here).arg("make").arg("-f");
     run = run.arg(root().join("Makefile")).arg(target).arg(format!("BIN={}", bin().display()));
