@@ -106,6 +106,18 @@ impl Folder {
         self.root.join(format!("{}/{first_frame:09}.part.mkv", stage.name()))
     }
 
+    /// Removes the chunks that are not proved.
+    pub(crate) fn remove_parts(&self) {
+        for file in
+            [Stage::Mezz, Stage::Final].into_iter().flat_map(|stage| self.files(stage).unwrap_or_default())
+        {
+            if file.to_string_lossy().ends_with(".part.mkv") {
+                // What stays is removed by the run that goes on.
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+
     pub(crate) fn log(&self, stage: Stage, first_frame: u64) -> PathBuf {
         self.root.join(format!("log/{}-{first_frame:09}.log", stage.name()))
     }

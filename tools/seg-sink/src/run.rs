@@ -142,7 +142,12 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         under_way: AtomicUsize::new(0),
         finishing: AtomicUsize::new(0),
     };
-    job.run(reader, first)
+    let ran = job.run(reader, first);
+    if ran.as_ref().is_err_and(|e| e.signal().is_some()) {
+        // All threads have ended: what has not got its own name by now, nobody goes on with.
+        job.folder.remove_parts();
+    }
+    ran
 }
 
 /// Makes journal and disk agree. The stages upstream were started where `--status` said, which looks at no checksums:

@@ -9,7 +9,7 @@ use crate::{
     disk::Disk,
     ending,
     film::{Facts, Source},
-    folder::{Finished, Folder, RECORD, REPORTS, SEGMENTS, read},
+    folder::{Finished, Folder, RECORD, REPORTS, SEGMENTS, WORK, read},
     makefile::Makefile,
     mux::{self, Audio, Mux},
     pipe::{self, Surroundings},
@@ -148,6 +148,9 @@ impl Order {
         if let Some(old) = old {
             match old.stands(&path, &recipe, &variables, &source)? {
                 Stands::Done => {
+                    if !run.dry {
+                        tidy(&recipe, &variables, &path)?;
+                    }
                     let film = path.join(film_name(&variables));
                     cli::print_line(format_args!("{}: {} is there already", recipe.name, film.display()))?;
                     return Ok(None);
@@ -392,6 +395,20 @@ impl<'a> Job<'a> {
         self.folder.remove(VIDEO)?;
         Ok(frames)
     }
+}
+
+/// Removes what a finished film was made from, where the power was cut between the one and the other.
+fn tidy(recipe: &Recipe, variables: &Variables, path: &Path) -> Result<()> {
+    let mut needless = vec![VIDEO, WORK];
+    if variables.given("KEEP").is_none() {
+        needless.extend(recipe.files().chain([SEGMENTS]));
+    }
+    needless.retain(|name| path.join(name).symlink_metadata().is_ok());
+    if needless.is_empty() {
+        return Ok(());
+    }
+    let folder = Folder::enter(path)?;
+    needless.into_iter().try_for_each(|name| folder.remove(name))
 }
 
 /// The pictures of a file, which are to be `expected`.
