@@ -3,11 +3,14 @@
 use crate::{
     check,
     folder::Folder,
-    job::{self, Order, Run},
+    job::Job,
     jobs,
     makefile::Makefile,
     mux::{self, Audio, Mux},
-    ocr, plan, report,
+    ocr,
+    order::{self, Order},
+    plan, report,
+    run::Run,
     stop::Stop,
     variables::{Variables, typed},
     verify,
@@ -151,7 +154,7 @@ impl Tool for StorageDiet {
             }
             What::Begin { words } => {
                 let (option, variables) = option(&words)?;
-                Order::take(run, option, variables)?.map_or(Ok(()), |order| order.begin(run).map(drop))
+                Order::take(run, option, variables)?.map_or(Ok(()), |order| Job::begin(run, order).map(drop))
             }
             What::Keep { file } => Folder::enter(Path::new("."))?.finish(&file),
             What::Finish => jobs::finish(run),
@@ -175,7 +178,7 @@ fn option(words: &[String]) -> Result<(&str, Variables)> {
         words.split_first().ok_or_else(|| Error::usage("option", "say which, such as option4"))?;
     // Of a comment, as make has it for `make -n`, the words.
     let option = option.trim_start_matches(['#', ' ']);
-    job::recipe(Makefile::own(), option)?;
+    order::recipe(Makefile::own(), option)?;
     Ok((option, Variables::new(&typed(operands)?)?))
 }
 

@@ -2,13 +2,14 @@
 
 use crate::{
     film::Source,
-    job::{self, Run},
     makefile::Makefile,
     pipeline::{self, Program as Words},
     program::Program,
     recipe::{Pass, Recipe, Stage},
+    run::Run,
     span::Span,
     template::Values,
+    values,
     variables::{Variables, is_crop},
 };
 use cli::{Error, Result, Size, reason};
@@ -111,7 +112,7 @@ fn network(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<
 fn alone(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<(Vec<String>, bool)> {
     let wrong = |why: String| Error::failed("Makefile", why);
     let mut values = Values::default();
-    job::settings(variables, &mut values);
+    values::settings(variables, &mut values);
     let choose = |name: &str| values.word(name).map(str::to_owned);
     let text = makefile.text(&stage.name, &choose).map_err(&wrong)?;
     let raw = text.contains("{raw}");
@@ -186,7 +187,7 @@ fn preparation(
 ) -> Result<[Words; 2]> {
     let count = frames.unwrap_or(0);
     let mut values = Values::default();
-    job::settings(variables, &mut values);
+    values::settings(variables, &mut values);
     values.set("crop", crop);
     Span { start: 0, end: count, next: 0, first: 0, seen: count, read: count, film: count }.tell(&mut values);
     values.set_or_not("limit", frames);

@@ -3,7 +3,7 @@
 use crate::{
     disk::Disk,
     folder::{Folder, REPORTS},
-    job::Record,
+    record::Record,
 };
 use cli::{Error, Result};
 use nix::{

@@ -4,10 +4,13 @@ use crate::{
     disk::{Bytes, Disk},
     film::Source,
     folder::{Finished, Folder, RECORD, SEGMENTS},
-    job::{self, Job, Order, Record, Run, film_name},
+    job::{self, Job},
+    order::{self, Order},
     program::{Program, file},
     progress::size,
     recipe::{Pass, VIDEO},
+    record::{Record, film_name},
+    run::Run,
     span::Span,
     variables::{Variables, typed},
     verify::{self, Prepare},
@@ -31,7 +34,7 @@ impl Found {
         let record = Record::read(&path)?;
         let wrong = |why: String| Error::failed(path.join(RECORD).display(), why);
         let variables = record.variables(given).map_err(|e| wrong(e.to_string()))?;
-        if path.file_name() != job::folder_of(&record.option, &variables).file_name() {
+        if path.file_name() != order::folder_of(&record.option, &variables).file_name() {
             return Err(wrong("is of another folder's job".into()));
         }
         Ok(Self { path, record, variables })
@@ -85,7 +88,7 @@ fn all<T>(run: Run<'_>, things: Vec<T>, each: impl Fn(T) -> Result<()>) -> Resul
 
 /// Makes the film of an option.
 pub fn make(run: Run<'_>, option: &str, variables: Variables) -> Result<()> {
-    Order::take(run, option, variables)?.map_or(Ok(()), |order| order.begin(run)?.make())
+    Order::take(run, option, variables)?.map_or(Ok(()), |order| Job::begin(run, order)?.make())
 }
 
 /// Goes on with every job that has not come to its film, and with the next where one fails again.
@@ -169,7 +172,7 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     if let Err(why) = first.record.source.same(&source) {
         return Err(Error::failed(variables.get("SRC"), format!("is not the film of the parts: {why}")));
     }
-    let path = job::folder_of(option, &variables);
+    let path = order::folder_of(option, &variables);
     if Folder::is_there(&path)? {
         if Record::read(&path)?.is_finished(&path) {
             cli::print_line(format_args!("join: {} is there already", path.join("film.mkv").display()))?;
@@ -283,7 +286,7 @@ fn stands(run: Run<'_>, found: &Found, total: u64) -> Result<String> {
             found.path.join(film_name(&found.variables)).display()
         ));
     }
-    let recipe = job::recipe(run.makefile, &found.record.option)?;
+    let recipe = order::recipe(run.makefile, &found.record.option)?;
     let passes = recipe.passes.len();
     let open = recipe.passes.iter().position(|pass| !found.path.join(pass.leaves()).is_file());
     let at = match open {
@@ -302,5 +305,5 @@ fn stands(run: Run<'_>, found: &Found, total: u64) -> Result<String> {
 /// The frames that are safe in segments; of a pass without them there are none before it is whole.
 fn made(path: &Path, pass: &Pass) -> Result<u64> {
     let segments = path.join(SEGMENTS);
-    if pass.is_segmented() && segments.is_dir() { job::segments_done(&segments) } else { Ok(0) }
+    if pass.is_segmented() && segments.is_dir() { order::segments_done(&segments) } else { Ok(0) }
 }

@@ -2,16 +2,16 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`makefile`] | variables, stages and options, as the Makefile has them |
+//! | [`makefile`], [`recipe`] | variables, stages and options, as the Makefile has them; an option's passes |
 //! | [`variables`] | what is typed, checked by the types that the tools use |
-//! | [`recipe`] | an option's passes, each a pipe of stages |
-//! | [`template`], [`pipeline`] | a stage's text as an argument vector; a pass as programs |
+//! | [`template`], [`values`], [`pipeline`] | a stage's text as an argument vector; what goes into it; a pass as programs |
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
 //! | [`film`], [`span`], [`check`] | which film it is; which frames of it; what is asked for before the first |
-//! | [`folder`], [`job`], [`ending`] | a job on the disk, from what was typed to the film, and what that took |
+//! | [`order`], [`record`], [`job`], [`ending`] | what is to be made; what a job is; making it; what that took |
+//! | [`folder`], [`disk`] | a job's folder, and how large it is |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
-//! | [`mux`], [`verify`], [`ocr`] | sound, subtitles and chapters; proof; bitmap subtitles as text |
-//! | [`plan`], [`disk`], [`report`] | what options would take of disk and time; what they take; both on a page |
+//! | [`mux`], [`clock`], [`verify`], [`ocr`] | sound, subtitles and chapters on the one clock; proof; bitmap subtitles as text |
+//! | [`plan`], [`report`] | what options would take of disk and time; what they took, as a page |
 //! | [`program`], [`probe`] | other programs, and what they know of a film |
 
 mod args;
@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod makefile;
 pub mod mux;
 pub mod ocr;
+pub mod order;
 pub mod pipe;
 pub mod pipeline;
 pub mod plan;
@@ -33,10 +34,13 @@ pub mod probe;
 pub mod program;
 pub mod progress;
 pub mod recipe;
+pub mod record;
 pub mod report;
+pub mod run;
 pub mod span;
 pub mod stop;
 pub mod template;
+pub mod values;
 pub mod variables;
 pub mod verify;
 

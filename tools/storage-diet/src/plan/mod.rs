@@ -14,14 +14,15 @@ use crate::{
     ending::{self, Clocks},
     film::Facts,
     folder::{Folder, REPORTS, WORK},
-    job,
     mux::{self, Mux},
     pipe::{self, Surroundings},
     pipeline::Program,
     probe,
     recipe::Recipe,
+    run::Run,
     span::{self, Span},
     template::Values,
+    values,
     variables::Variables,
 };
 use cli::{Error, Result, reason};
@@ -50,7 +51,7 @@ const SAMPLES: &str = "samples.json";
 /// Takes samples of the film, says what every option would take, and keeps that as `OUT/plan/plan.json`.
 ///
 /// Errors: a film that cannot be planned for; a stage that fails on a sample; no option that this machine can run.
-pub fn plan(run: job::Run<'_>, variables: &Variables) -> Result<Plan> {
+pub fn plan(run: Run<'_>, variables: &Variables) -> Result<Plan> {
     if variables.part().is_some() {
         return Err(Error::usage(
             format!("PART={}", variables.get("PART")),
@@ -62,7 +63,7 @@ pub fn plan(run: job::Run<'_>, variables: &Variables) -> Result<Plan> {
     check::weights(variables)?;
     is_a_plans(&path)?;
     let src = Path::new(variables.get("SRC"));
-    mux::check(src, job::audio(variables))?;
+    mux::check(src, values::audio(variables))?;
     let recipes = Recipe::all(run.makefile).map_err(|why| Error::failed("Makefile", why))?;
     let shapes = Shape::all(run.makefile, &recipes);
     let (can, cannot) = here(run, recipes, variables)?;
@@ -72,14 +73,14 @@ pub fn plan(run: job::Run<'_>, variables: &Variables) -> Result<Plan> {
     let span = Span::new(facts.frames, variables)?;
     let crop = check::crop(run, variables)?;
     let prepared = check::prepared(run, variables, crop.as_deref())?;
-    let enlarged = job::enlarged(&prepared);
+    let enlarged = values::enlarged(&prepared);
     let learned = StageSample {
         stage: Stage::Learn,
         frames: 0,
         wall_s: began.elapsed().as_secs_f64(),
         packets: Vec::new(),
     };
-    let values = job::values(variables, (crop.as_deref(), &prepared), span);
+    let values = values::values(variables, (crop.as_deref(), &prepared), span);
     let folder = Folder::enter(&path)?;
     folder.begin()?;
     run.stop.remember(folder.path(WORK), "stopped; `make plan` begins afresh".into());
@@ -142,7 +143,7 @@ fn is_a_plans(path: &Path) -> Result<()> {
 
 /// Measures samples of a film, in the unfinished part of a job's folder.
 fn samples_of(
-    run: job::Run<'_>,
+    run: Run<'_>,
     variables: &Variables,
     (values, span): (&Values, Span),
     recipes: &[Recipe],
@@ -178,7 +179,7 @@ fn samples_of(
             src: variables.get("SRC").into(),
             video: video.into(),
             out: out.into(),
-            audio: job::audio(variables),
+            audio: values::audio(variables),
             start: span.start,
             work: work("mux")?,
         };
@@ -193,7 +194,7 @@ fn samples_of(
 type Cannot = Vec<(String, Error)>;
 
 /// The recipes that this machine can make films by, and of the others what they lack.
-fn here(run: job::Run<'_>, recipes: Vec<Recipe>, variables: &Variables) -> Result<(Vec<Recipe>, Cannot)> {
+fn here(run: Run<'_>, recipes: Vec<Recipe>, variables: &Variables) -> Result<(Vec<Recipe>, Cannot)> {
     let (mut can, mut cannot) = (Vec::new(), Vec::new());
     for recipe in recipes {
         match check::machine(run, &recipe, variables) {

@@ -9,7 +9,8 @@ use crate::{
     disk::{Moment, moments},
     film,
     folder::{Folder, REPORTS, read},
-    job::{self, Order, Run},
+    job::Job,
+    order::Order,
     plan::{
         self,
         earlier::FilesFound,
@@ -20,6 +21,8 @@ use crate::{
     probe::Film,
     program::{Program, file},
     recipe::Recipe,
+    record::film_name,
+    run::Run,
     span,
     variables::Variables,
 };
@@ -117,7 +120,7 @@ pub fn report(run: Run<'_>, typed: &Variables) -> Result<()> {
             return Err(Error::failed(&shape.name, "could not be planned"));
         };
         if let Some(order) = Order::take(run, &shape.name, variables.clone())? {
-            order.begin(run)?.make()?;
+            Job::begin(run, order)?.make()?;
         }
         let folder = out.join(&shape.name);
         let (json, report) = (read(&folder.join("report.json"))?, read(&folder.join("report.json"))?);
@@ -125,7 +128,7 @@ pub fn report(run: Run<'_>, typed: &Variables) -> Result<()> {
         let log = fs::read_to_string(&log).map_err(|e| Error::failed(log.display(), reason(&e)))?;
         options.push(Found { shape, planned, report, json, moments: moments(&log).collect(), quality: None });
     }
-    let film_of = |option: &str| out.join(option).join(job::film_name(&variables));
+    let film_of = |option: &str| out.join(option).join(film_name(&variables));
     let reference = options.iter().find(|found| found.shape.pre().or(found.shape.mezz()).is_none());
     let reference = reference.map(|found| found.report.option.clone());
     if let Some(reference) = &reference {

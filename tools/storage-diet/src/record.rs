@@ -1,0 +1,141 @@
+//! What a job is, as its folder has it.
+
+use crate::{
+    film::{Facts, Source},
+    folder::{Finished, RECORD, SEGMENTS, read},
+    recipe::{Recipe, VIDEO},
+    variables::{Variables, is_crop},
+};
+use cli::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// What a job is, kept in its folder. Anybody may have written it: nothing in it is taken for more than it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Of what is written here.
+    pub version: u32,
+    /// The option's name.
+    pub option: String,
+    /// The variables that the film depends on.
+    pub settings: BTreeMap<String, String>,
+    /// The film that it is made from.
+    pub source: Source,
+    /// What is in that.
+    pub facts: Facts,
+    /// The crop, where `CROP=auto` was asked for.
+    pub crop: Option<String>,
+    /// The picture's size before the network, `WxH`.
+    pub prepared: String,
+    /// The finished film, or part of one.
+    pub finished: Option<Finished>,
+}
+
+/// The version of records that this writes and reads.
+pub const VERSION: u32 = 1;
+
+impl Record {
+    /// That of a job's folder.
+    pub fn read(job: &Path) -> Result<Self> {
+        let path = job.join(RECORD);
+        let record: Self = read(&path)?;
+        let wrong = |why: String| Err(Error::failed(path.display(), why));
+        if record.version != VERSION {
+            return wrong(format!("is of version {}; this is for {VERSION}", record.version));
+        }
+        if !record.crop.as_deref().is_none_or(is_crop) {
+            return wrong(format!("crop: {:?} is none", record.crop));
+        }
+        if record.prepared.parse::<cli::Size>().is_err() {
+            return wrong(format!("prepared: {:?} is not WxH", record.prepared));
+        }
+        Ok(record)
+    }
+
+    /// The variables of the job, checked as if they were typed.
+    pub fn variables(&self, typed: &[(String, String)]) -> Result<Variables> {
+        Variables::kept(&self.settings, typed)
+    }
+}
+
+/// How far a job has come that is found in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// Nothing of it is worth keeping.
+    Empty,
+    /// It can be gone on with.
+    Open,
+    /// Its film is there.
+    Done,
+}
+
+impl Record {
+    /// Is the film there that this says was finished?
+    pub fn is_finished(&self, path: &Path) -> bool {
+        let film = path.join(if self.settings.get("PART").is_none_or(String::is_empty) {
+            "film.mkv"
+        } else {
+            "part.mkv"
+        });
+        self.finished.as_ref().is_some_and(|finished| {
+            film.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == finished.bytes)
+        })
+    }
+
+    /// How far this job, found at `path`, has come, and is it the one that is asked for?
+    ///
+    /// Errors: it is another one, and something of it is worth keeping.
+    pub fn stands(
+        &self,
+        path: &Path,
+        recipe: &Recipe,
+        variables: &Variables,
+        source: &Source,
+    ) -> Result<Stands> {
+        let is_finished = self.is_finished(path);
+        let is_file = |name: &str| path.join(name).symlink_metadata().is_ok_and(|meta| meta.is_file());
+        let has_chunks = |stage: &str| {
+            let chunks = std::fs::read_dir(path.join(SEGMENTS).join(stage)).into_iter().flatten().flatten();
+            chunks.map(|chunk| chunk.file_name()).any(|name| {
+                let name = name.to_string_lossy();
+                name.ends_with(".mkv") && !name.ends_with(".part.mkv")
+            })
+        };
+        if !is_finished
+            && !recipe.files().chain([VIDEO]).any(is_file)
+            && !["mezz", "final"].into_iter().any(has_chunks)
+        {
+            return Ok(Stands::Empty);
+        }
+        let failed = |why: String| Error::failed(path.display(), why);
+        let was = if is_finished { "was made" } else { "was begun" };
+        let afresh = "remove the folder to start afresh, or say another OUT";
+        if let Err(why) = self.source.same(source) {
+            return Err(failed(format!("{was} from another film: {} {why}; {afresh}", variables.get("SRC"))));
+        }
+        let now = variables.to_keep();
+        let others =
+            now.iter().filter(|(name, value)| *name != "SRC" && self.settings.get(*name) != Some(*value));
+        let others: Vec<String> = others
+            .map(|(name, value)| {
+                let shown =
+                    |value: &str| if value.is_empty() { "not set".to_owned() } else { value.to_owned() };
+                let then = shown(self.settings.get(name).map_or("", String::as_str));
+                format!("{name} was {then}, is {}", shown(value))
+            })
+            .collect();
+        if others.is_empty() {
+            return Ok(if is_finished { Stands::Done } else { Stands::Open });
+        }
+        let out = shell_words::quote(variables.get("OUT"));
+        let go_on =
+            if is_finished { String::new() } else { format!("`make resume OUT={out}` goes on with those; ") };
+        Err(failed(format!("{was} with other settings ({}); {go_on}{afresh}", others.join(", "))))
+    }
+}
+
+/// What a job leaves: a film, or a part of one.
+pub fn film_name(variables: &Variables) -> &'static str {
+    if variables.part().is_some() { "part.mkv" } else { "film.mkv" }
+}
