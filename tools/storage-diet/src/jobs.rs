@@ -12,7 +12,7 @@ use crate::{
     record::{Record, film_name},
     run::Run,
     span::Span,
-    variables::{Variables, typed},
+    variables::{Typed, Variables, typed},
     verify::{self, Prepare},
 };
 use cli::{Error, Result, reason};
@@ -59,7 +59,7 @@ fn found(out: &Path, given: &[(String, String)]) -> Result<Vec<Result<Found>>> {
     Ok(paths.into_iter().map(|path| Found::read(path, &given)).collect())
 }
 
-fn out(operands: &[String]) -> Result<(PathBuf, Variables, Vec<(String, String)>)> {
+fn out(operands: &[String]) -> Result<(PathBuf, Variables, Typed)> {
     let given = typed(operands)?;
     let variables = Variables::new(&given)?;
     Ok((variables.get("OUT").into(), variables, given))
@@ -173,11 +173,9 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
         return Err(Error::failed(variables.get("SRC"), format!("is not the film of the parts: {why}")));
     }
     let path = order::folder_of(option, &variables);
-    if Folder::is_there(&path)? {
-        if Record::read(&path)?.is_finished(&path) {
-            cli::print_line(format_args!("join: {} is there already", path.join("film.mkv").display()))?;
-            return Ok(());
-        }
+    if Folder::is_there(&path)? && Record::read(&path)?.is_finished(&path) {
+        cli::print_line(format_args!("join: {} is there already", path.join("film.mkv").display()))?;
+        return Ok(());
     }
     let folder = Folder::enter(&path)?;
     folder.begin()?;

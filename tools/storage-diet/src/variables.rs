@@ -157,8 +157,11 @@ impl Variables {
     }
 }
 
+/// Names and values as they were typed, unchecked.
+pub type Typed = Vec<(String, String)>;
+
 /// What is typed on a command line, `NAME=VALUE`, or was to make, which hands it on in the environment.
-pub fn typed(operands: &[String]) -> Result<Vec<(String, String)>> {
+pub fn typed(operands: &[String]) -> Result<Typed> {
     let mut all = Vec::new();
     for name in std::env::var("STORAGE_DIET_TYPED").unwrap_or_default().split_whitespace() {
         let value = std::env::var_os(name).unwrap_or_default();
