@@ -3,6 +3,7 @@
 
 use pipelines::{TOOLS, bin, clip, root, shell, tool};
 use std::collections::BTreeSet;
+use storage_diet::{makefile::Makefile, recipe::Recipe};
 
 /// Each tool and its page.
 fn pages() -> impl Iterator<Item = (&'static str, String)> {
@@ -167,5 +168,69 @@ fn the_tour_says_what_it_says() {
         let ended =
             shell(&format!("exec 2>&1; set +e; {command}")).env("LC_ALL", "C").within(folder.path()).run();
         assert_eq!(ended.text(), output, "{command}");
+    }
+}
+
+/// What README and storage-diet(7) say of the options is what the Makefile has.
+#[test]
+fn the_tables_follow_the_options() {
+    let makefile = Makefile::own();
+    let recipes = Recipe::all(makefile).unwrap();
+    let names: Vec<_> = recipes.iter().map(|recipe| &*recipe.name).collect();
+
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let section =
+        readme.split("\n## What is on the disk meanwhile\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|l| l.starts_with("| `"))
+        .map(|l| l.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.iter().map(|row| row[1].trim_matches('`')).collect::<Vec<_>>(), names);
+    for (row, recipe) in rows.iter().zip(&recipes) {
+        let keeps = |head: &str| recipe.files().any(|file| file.starts_with(head));
+        let in_segments = recipe.passes.last().unwrap().stages.last().unwrap().segment.len() > 1;
+        // option5's mezzanine is named by `recommended` as option5's.
+        let after = keeps("mezz.") || in_segments;
+        assert_eq!(row[2].contains("before"), keeps("pre."), "{}: {}", recipe.name, row[2]);
+        assert_eq!(
+            row[2].contains("after") || row[2].contains("as option5"),
+            after,
+            "{}: {}",
+            recipe.name,
+            row[2]
+        );
+        assert_eq!(row[4].contains("segment"), recipe.is_segmented(), "{}: {}", recipe.name, row[4]);
+    }
+
+    let page = std::fs::read_to_string(root().join("man/storage-diet.7")).unwrap();
+    let program = |stage: &str| {
+        makefile.text(stage, &|_| Some("x265".into())).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    for recipe in &recipes {
+        let item = page.split(&format!(".It Cm {}\n", recipe.name)).nth(1);
+        let item = item.unwrap_or_else(|| panic!("storage-diet(7) has no {}", recipe.name));
+        let Some(display) = item.split("\n.It ").next().unwrap().split(".Bd -literal\n").nth(1) else {
+            continue;
+        };
+        let display: Vec<_> = display.split("\n.Ed").next().unwrap().lines().map(str::trim).collect();
+        let passes: Vec<String> = recipe
+            .passes
+            .iter()
+            .map(|pass| {
+                let mut words: Vec<String> = pass.stages.iter().map(|stage| program(&stage.name)).collect();
+                if let Some(input) = &pass.input {
+                    words[0] += &format!(" {input}");
+                }
+                let last = words.len() - 1;
+                match &pass.output {
+                    Some(output) => words[last] += &format!(" {output}"),
+                    None if !pass.is_segmented() => words[last] += " film.mkv",
+                    None => {}
+                }
+                words.join(" | ")
+            })
+            .collect();
+        assert_eq!(display[..passes.len()], passes, "{}", recipe.name);
     }
 }
