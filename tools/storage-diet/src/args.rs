@@ -162,7 +162,9 @@ impl Tool for StorageDiet {
                 mux::check(&src, audio)?;
                 let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let scratch = scratch(&stop, folder)?;
-                mux::mux(session, &Mux { src, video, out, audio, start, work: scratch.path().into() })
+                let work = scratch.path().into();
+                mux::mux(session, &Mux { src, video, out: out.clone(), audio, start, work })?;
+                cli::print_line(format_args!("film: {}", out.display()))
             }
             What::VerifyFilm { start, films } => {
                 let (film, source) = (&films[films.len() - 1], films.first().filter(|_| films.len() == 2));

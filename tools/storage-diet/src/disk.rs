@@ -3,7 +3,7 @@
 use cli::{Error, Result, reason};
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -101,16 +101,35 @@ struct Most {
     moments: File,
 }
 
+impl Most {
+    fn count(&mut self, bytes: Bytes) {
+        let Bytes { pre, mezz, film } = self.peak;
+        self.peak = Bytes { pre: pre.max(bytes.pre), mezz: mezz.max(bytes.mezz), film: film.max(bytes.film) };
+        self.sum = self.sum.max(bytes.sum());
+    }
+}
+
 impl Disk {
     /// Watches `folder`, and writes to `moments`, a line whenever something has changed: seconds since 1970, and bytes of
     /// the pre-mezzanine, of the mezzanine, and of all else.
     ///
     /// Errors: `moments` cannot be written.
     pub fn watch(folder: &Path, moments: &Path) -> Result<Arc<Self>> {
-        let file =
-            File::options().append(true).create(true).custom_flags(nix::libc::O_NOFOLLOW).open(moments);
-        let moments = file.map_err(|e| Error::failed(moments.display(), reason(&e)))?;
-        let most = Most { peak: Bytes::default(), sum: 0, last: Bytes::default(), moments };
+        let failed = |e: &io::Error| Error::failed(moments.display(), reason(e));
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(moments);
+        let mut moments = file.map_err(|e| failed(&e))?;
+        let mut before = Vec::new();
+        moments.read_to_end(&mut before).map_err(|e| failed(&e))?;
+        let mut most = Most { peak: Bytes::default(), sum: 0, last: Bytes::default(), moments };
+        // Earlier runs of the job have had their peaks, too.
+        for moment in self::moments(&String::from_utf8_lossy(&before)) {
+            most.count(moment.bytes);
+        }
         let disk = Arc::new(Self {
             folder: folder.to_owned(),
             now: AtomicU64::new(0),
@@ -140,14 +159,7 @@ impl Disk {
         self.now.store(bytes.sum(), SeqCst);
         let mut guard = self.most.lock().unwrap_or_else(PoisonError::into_inner);
         let most = &mut *guard;
-        most.sum = most.sum.max(bytes.sum());
-        for (peak, now) in [
-            (&mut most.peak.pre, bytes.pre),
-            (&mut most.peak.mezz, bytes.mezz),
-            (&mut most.peak.film, bytes.film),
-        ] {
-            *peak = (*peak).max(now);
-        }
+        most.count(bytes);
         if most.last != bytes {
             most.last = bytes;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

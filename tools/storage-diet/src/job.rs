@@ -20,7 +20,7 @@ use crate::{
     variables::Variables,
 };
 use cli::{Error, Result};
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc};
 
 /// A job at work.
 pub struct Job<'a> {
@@ -54,13 +54,19 @@ impl<'a> Job<'a> {
         let record = Record::read(path)?;
         let recipe = recipe(run.makefile, &record.option)?;
         let variables = record.variables(&[])?;
-        let order = Order { recipe, variables, record, path: path.to_owned(), is_new: false };
+        let order = Order {
+            recipe,
+            variables,
+            record,
+            path: path.to_owned(),
+            is_new: false,
+            clocks: ending::Clocks::start(),
+        };
         Ok(Self { run, order, folder: Folder::enter(path)? })
     }
 
     /// Makes the film.
     pub fn make(mut self) -> Result<()> {
-        let began = Instant::now();
         let root = self.folder.root().to_owned();
         let hint = format!(
             "stopped; `make resume OUT={}` goes on",
@@ -68,7 +74,6 @@ impl<'a> Job<'a> {
         );
         self.run.stop.remember(root.join("work"), hint);
         let disk = Disk::watch(&root, &root.join(REPORTS).join("disk"))?;
-        let clocks = ending::Clocks::start();
         let recipe = &self.order.recipe;
         let progress = Progress::start(&recipe.name, recipe.passes.len(), Arc::clone(&disk), self.run.quiet);
         let is_resumed = !self.order.is_new;
@@ -78,7 +83,7 @@ impl<'a> Job<'a> {
             made: made.as_ref().map(drop).map_err(Clone::clone),
             is_resumed,
             disk: &disk,
-            clocks,
+            clocks: self.order.clocks,
         };
         let (film, first) = (film_name(&self.order.variables), self.order.frames()?.start);
         let told = ending::write(&self.folder, &self.order.record, first, film, ending);
@@ -87,7 +92,7 @@ impl<'a> Job<'a> {
         told?;
         let film = self.folder.path(film);
         let bytes = film.metadata().map_or(0, |meta| meta.len());
-        let took = clock(began.elapsed().as_secs_f64());
+        let took = clock(self.order.clocks.wall_s());
         cli::print_line(format_args!("film: {}, {frames} frames, {}, {took}", film.display(), size(bytes)))?;
         Ok(())
     }

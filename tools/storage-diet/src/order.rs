@@ -2,6 +2,7 @@
 
 use crate::{
     check,
+    ending::Clocks,
     film::Facts,
     folder::{Folder, SEGMENTS, WORK},
     makefile::Makefile,
@@ -28,6 +29,8 @@ pub struct Order {
     pub(crate) path: PathBuf,
     /// Is there nothing in it that can be gone on with?
     pub(crate) is_new: bool,
+    /// Since it was taken.
+    pub(crate) clocks: Clocks,
 }
 
 impl Order {
@@ -35,6 +38,7 @@ impl Order {
     ///
     /// Errors: a film that cannot be made; a folder that is another job's.
     pub fn take(run: Run<'_>, option: &str, variables: Variables) -> Result<Option<Self>> {
+        let clocks = Clocks::start();
         let recipe = recipe(run.makefile, option)?;
         let path = folder_of(&recipe.name, &variables);
         if variables.part().is_some() && !recipe.is_segmented() {
@@ -57,7 +61,7 @@ impl Order {
                 Stands::Open => {
                     check::machine(run, &recipe, &variables)?;
                     let record = Record { settings: variables.to_keep(), source, ..old };
-                    return Ok(Some(Self { recipe, variables, record, path, is_new: false }));
+                    return Ok(Some(Self { recipe, variables, record, path, is_new: false, clocks }));
                 }
                 Stands::Empty => {}
             }
@@ -79,7 +83,7 @@ impl Order {
             prepared,
             finished: None,
         };
-        Ok(Some(Self { recipe, variables, record, path, is_new: true }))
+        Ok(Some(Self { recipe, variables, record, path, is_new: true, clocks }))
     }
 
     /// The frames of the job's film.

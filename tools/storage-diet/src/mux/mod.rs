@@ -221,7 +221,7 @@ pub fn mux(session: &Session, mux: &Mux) -> Result<()> {
     Program::mkvmerge().about(mux.out.display()).within(&job.work).arg("@options.json").run()?;
     durable::finish(&film, &mux.out).map_err(|e| failed(&mux.out, &e))?;
     let ms = clock.duration.checked_mul(Rational::whole(1000)).map_or(0, Rational::round);
-    session.note(format_args!("{}: {frames} frames, {} s", mux.out.display(), ms as f64 / 1000.0));
+    session.detail(format_args!("{}: {frames} frames, {} s", mux.out.display(), ms as f64 / 1000.0));
     Ok(())
 }
 
