@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 /// What shells, make, ffmpeg, mkvmerge and templates take for something else than a name.
 const NAMES: [&str; 16] = [
-    "concat:a|b %03d it's \"q\" $HOME $(HOME) {out} [x] ;*\\ & \u{fc}\u{96fb}\u{5f71}",
+    "concat:a|b %03d it's \"q\" $HOME $(HOME) {out} [x] #;*?\\ & \u{fc}\u{96fb}\u{5f71}",
     "-it's a\nnew line",
     "a b",
     "it's",

@@ -7,7 +7,7 @@ use crate::{
     child::{Failure, Running},
     control::{Control, Stop},
     disk::Grant,
-    folder::{is_there, part_of},
+    folder::{from_here, is_there, part_of},
     job::Job,
     journal::{Chunk, Film, Record, Stage},
     proof::{self, Found},
@@ -46,7 +46,7 @@ pub(crate) fn join(
         .map(str::to_owned)
         .into_iter();
     let argv = words
-        .chain([list.to_string_lossy().into_owned()])
+        .chain([from_here(list).to_string_lossy().into_owned()])
         .chain(["-map", "0:v:0", "-c", "copy"].map(str::to_owned))
         .chain([output.to_string_lossy().into_owned()])
         .collect();

@@ -4,14 +4,14 @@ use crate::{
     child::{Failure, Running},
     control::Stop,
     disk::Grant,
+    folder::from_here,
     job::Job,
     journal::{Chunk, Stage},
-    state::{AROUND, State},
+    state::{OVERHEAD, State},
 };
 use cli::{Error, Result, locked};
 use serde_json::json;
 use std::{
-    collections::{BTreeSet, VecDeque},
     io::{self, Write},
     path::{Path, PathBuf},
     process::Stdio,
@@ -19,28 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// Segments waiting for a worker.
-#[derive(Default)]
-pub(crate) struct Queue {
-    waiting: VecDeque<u64>,
-    /// All that were ever put in.
-    seen: BTreeSet<u64>,
-    closed: bool,
-}
-
-impl Queue {
-    /// Nothing more will come.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
-    }
-}
-
 impl<'j> Job<'j> {
-    /// Threads that finish segments; without a mezzanine the intake does.
-    pub(crate) fn workers(&self) -> usize {
-        if self.args.mezz.is_some() { self.args.jobs.into() } else { 0 }
-    }
-
     /// Hands segments whose mezzanine is complete to the workers, each once.
     pub(crate) fn enqueue(&self) {
         if self.args.mezz.is_none() {
@@ -90,7 +69,7 @@ impl<'j> Job<'j> {
     pub(crate) fn final_bytes(&self, state: &State, index: u64) -> u64 {
         let (first, end) = state.span(index);
         let mezz = || state.segments.get(&index).map_or(0, |s| s.mezz.values().map(|c| c.bytes).sum::<u64>());
-        state.likely_bytes(Stage::Final, end - first).unwrap_or_else(|| mezz() + AROUND)
+        state.likely_bytes(Stage::Final, end - first).unwrap_or_else(|| mezz() + OVERHEAD)
     }
 
     /// Makes segment `index` of its mezzanine, proves it and deletes the mezzanine.
@@ -166,7 +145,7 @@ impl<'j> Job<'j> {
             if let Some(grant) = self.disk.claim(part, bytes, bytes, 0) {
                 return Ok(Some((grant, false)));
             }
-            if alone && let Some(grant) = self.disk.claim(part, AROUND, u64::MAX, 0) {
+            if alone && let Some(grant) = self.disk.claim(part, OVERHEAD, u64::MAX, 0) {
                 return Ok(Some((grant, true)));
             }
             self.finishing.fetch_sub(1, SeqCst);
@@ -251,6 +230,6 @@ impl<'j> Job<'j> {
         let name = |c: &Chunk| format!("file {:09}.mkv\n", c.first_frame);
         let text: String = chunks.iter().map(name).collect();
         durable::create(&list)?.write_all(format!("ffconcat version 1.0\n{text}").as_bytes())?;
-        Ok(list)
+        Ok(from_here(&list))
     }
 }

@@ -190,6 +190,13 @@ fn bytes_below(path: &Path, skip: &impl Fn(&Path) -> bool) -> u64 {
     own + within
 }
 
+/// The same file by its path from the current folder, where it is below that. ffmpeg takes a list's path for a URL, which ends for
+/// it at a `#` or a `?`: the fewer folders are in it the better.
+pub(crate) fn from_here(path: &Path) -> PathBuf {
+    let below = |here: PathBuf| path.strip_prefix(here).ok().map(Path::to_owned);
+    std::env::current_dir().ok().and_then(below).unwrap_or_else(|| path.to_owned())
+}
+
 /// The temporary name beside a file: `film.part.mkv` for `film.mkv`, so that the ending still names the format.
 pub(crate) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_os_string();

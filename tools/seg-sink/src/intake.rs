@@ -7,7 +7,7 @@ use crate::{
     feed::{Feed, Refusal},
     job::Job,
     journal::{Record, Stage},
-    state::AROUND,
+    state::OVERHEAD,
     upstream,
 };
 use cli::{Error, Result, locked};
@@ -361,21 +361,21 @@ impl<'j> Job<'j> {
         }
     }
 
-    // ---- the tap
+    // ---- how much a command may write
 
     /// What a command that was fed `frames` frames can have written at most when all of it is out.
     fn bound(&self, frames: u64, part: &Path) -> u64 {
         let fed = frames * self.frame_bytes;
         let now = part.metadata().map_or(0, |m| m.len());
         // No encoder for pictures makes them larger, but for a little around them.
-        (fed + fed / 16 + AROUND).min(now + HELD_BACK + 2 * self.frame_bytes)
+        (fed + fed / 16 + OVERHEAD).min(now + HELD_BACK + 2 * self.frame_bytes)
     }
 
     /// What a chunk of `frames` frames will probably take, generously; unknown before the first: half of the room.
     fn likely_bytes(&self, frames: u64) -> u64 {
         let known = locked(&self.book).state.likely_bytes(self.fed_stage(), frames);
         known.unwrap_or_else(|| {
-            frames.saturating_mul(self.frame_bytes).saturating_add(AROUND).min(self.disk.room() / 2)
+            frames.saturating_mul(self.frame_bytes).saturating_add(OVERHEAD).min(self.disk.room() / 2)
         })
     }
 

@@ -3,14 +3,13 @@
 use crate::{
     args::SegSink,
     child::Failure,
-    control::{Control, Stop},
+    control::Control,
     disk::Disk,
     event::Events,
-    finish::Queue,
     folder::Folder,
-    intake::Reader,
     journal::{Chunk, Journal, Record, Stage},
     proof::{self, Verify},
+    queue::Queue,
     settings::{Commands, Geometry, Settings},
     state::State,
     template::Fields,
@@ -21,12 +20,8 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
-    thread,
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, Condvar, Mutex, atomic::AtomicUsize},
+    time::SystemTime,
 };
 
 /// A run of a job.
@@ -64,66 +59,14 @@ pub(crate) struct Book {
 }
 
 impl Job<'_> {
-    /// From the first frame of standard input, which is film frame `first`, to the film.
-    pub(crate) fn run(&self, reader: Option<Reader>, first: u64) -> Result<()> {
-        let next_frame = locked(&self.book).state.next_frame();
-        if self.args.resume {
-            self.events.say("resumed", json!({ "next_frame": next_frame, "first_frame": first }))?;
-        }
-        self.forecast()?;
-        if let Some(frames) = self.args.input.expect_frames {
-            self.session.expect(frames.saturating_sub(first));
-        }
-        self.enqueue();
-        let over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let watch = scope.spawn(|| self.watch_disk(&over));
-            let workers: Vec<_> = (0..self.workers()).map(|_| scope.spawn(|| self.work())).collect();
-            let taken = reader.map_or(Ok(()), |reader| self.take_in(reader, first, scope));
-            if let Err(e) = taken {
-                self.control.fail(e);
-            }
-            locked(&self.queue).close();
-            self.queue_changed.notify_all();
-            for worker in workers {
-                if worker.join().is_err() {
-                    self.control.fail(Error::failed("bug", "a worker broke"));
-                }
-            }
-            if self.control.stop() == Stop::No
-                && let Err(e) = self.film()
-            {
-                self.control.fail(e);
-            }
-            over.store(true, SeqCst);
-            let _ = watch.join();
-        });
-        self.control.why().map_or(Ok(()), |why| Err(self.last_words(why)))
-    }
-
-    /// A stop is told with what is safe and how to go on.
-    fn last_words(&self, why: Error) -> Error {
-        match why.signal() {
-            Some(signal) => {
-                let next = locked(&self.book).state.next_frame();
-                Error::stopped(signal, format!("stopped; --resume goes on with frame {next}"))
-            }
-            None => why,
-        }
+    /// Threads that finish segments; without a mezzanine the intake does.
+    pub(crate) fn workers(&self) -> usize {
+        if self.args.mezz.is_some() { self.args.jobs.into() } else { 0 }
     }
 
     /// Why the run stops.
     pub(crate) fn stopped(&self) -> Error {
         self.control.why().unwrap_or_else(|| Error::failed("bug", "stopped for nothing"))
-    }
-
-    /// Looks at the disk often enough to know its peak, and rarely enough to cost nothing.
-    fn watch_disk(&self, over: &AtomicBool) {
-        while !over.load(SeqCst) {
-            let began = Instant::now();
-            self.disk.look();
-            thread::sleep((began.elapsed() * 20).max(Duration::from_millis(10)));
-        }
     }
 
     pub(crate) fn fields<'f>(
@@ -217,7 +160,7 @@ impl Job<'_> {
     }
 
     /// Says what the job will take, and whether that fits, as far as the frames so far can tell.
-    fn forecast(&self) -> Result<()> {
+    pub(crate) fn forecast(&self) -> Result<()> {
         let book = locked(&self.book);
         let total = self.args.input.expect_frames.or(book.state.ended);
         let film = total.and_then(|total| book.state.projected_final_bytes(total));

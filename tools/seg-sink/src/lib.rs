@@ -26,6 +26,7 @@ mod journal;
 mod log;
 mod pipeline;
 mod proof;
+mod queue;
 mod run;
 mod settings;
 mod state;

@@ -1,9 +1,9 @@
-//! What a run is told, and everything that can be refused before the first frame.
+//! A run: everything that can be refused before the first frame, and then the threads that do the work.
 
 use crate::{
     args::SegSink,
     child,
-    control::Control,
+    control::{Control, Stop},
     disk::Disk,
     event::Events,
     folder::{Folder, absolute, is_there, part_of},
@@ -16,17 +16,22 @@ use crate::{
     template::Template,
     warden,
 };
-use cli::{Error, Result, Session};
+use cli::{Error, Result, Session, locked};
 use nix::{
     libc,
     sys::stat::{SFlag, fstat},
 };
 use rawstream::{FrameReader, VideoFormat};
+use serde_json::json;
 use std::{
     io,
     path::Path,
-    sync::{Arc, Condvar, Mutex, atomic::AtomicUsize},
-    time::SystemTime,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 use timebase::Rational;
 
@@ -142,12 +147,69 @@ pub(crate) fn run(args: &SegSink, dir: &Path, session: &Session) -> Result<()> {
         under_way: AtomicUsize::new(0),
         finishing: AtomicUsize::new(0),
     };
-    let ran = job.run(reader, first);
+    let ran = work(&job, reader, first);
     if ran.as_ref().is_err_and(|e| e.signal().is_some()) {
         // All threads have ended: what has not got its own name by now, nobody goes on with.
         job.folder.remove_parts();
     }
     ran
+}
+
+/// From the first frame of standard input, which is film frame `first`, to the film.
+fn work(job: &Job<'_>, reader: Option<Reader>, first: u64) -> Result<()> {
+    let next_frame = locked(&job.book).state.next_frame();
+    if job.args.resume {
+        job.events.say("resumed", json!({ "next_frame": next_frame, "first_frame": first }))?;
+    }
+    job.forecast()?;
+    if let Some(frames) = job.args.input.expect_frames {
+        job.session.expect(frames.saturating_sub(first));
+    }
+    job.enqueue();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| watch_disk(job, &over));
+        let workers: Vec<_> = (0..job.workers()).map(|_| scope.spawn(|| job.work())).collect();
+        let taken = reader.map_or(Ok(()), |reader| job.take_in(reader, first, scope));
+        if let Err(e) = taken {
+            job.control.fail(e);
+        }
+        locked(&job.queue).close();
+        job.queue_changed.notify_all();
+        for worker in workers {
+            if worker.join().is_err() {
+                job.control.fail(Error::failed("bug", "a worker broke"));
+            }
+        }
+        if job.control.stop() == Stop::No
+            && let Err(e) = job.film()
+        {
+            job.control.fail(e);
+        }
+        over.store(true, SeqCst);
+        let _ = watch.join();
+    });
+    job.control.why().map_or(Ok(()), |why| Err(last_words(job, why)))
+}
+
+/// A stop is told with what is safe and how to go on.
+fn last_words(job: &Job<'_>, why: Error) -> Error {
+    match why.signal() {
+        Some(signal) => {
+            let next = locked(&job.book).state.next_frame();
+            Error::stopped(signal, format!("stopped; --resume goes on with frame {next}"))
+        }
+        None => why,
+    }
+}
+
+/// Looks at the disk often enough to know its peak, and rarely enough to cost nothing.
+fn watch_disk(job: &Job<'_>, over: &AtomicBool) {
+    while !over.load(SeqCst) {
+        let began = Instant::now();
+        job.disk.look();
+        thread::sleep((began.elapsed() * 20).max(Duration::from_millis(10)));
+    }
 }
 
 /// Makes journal and disk agree. The stages upstream were started where `--status` said, which looks at no checksums:

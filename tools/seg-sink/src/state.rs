@@ -23,7 +23,7 @@ use std::{
 };
 
 /// What a container takes around the frames.
-pub(crate) const AROUND: u64 = 64 << 10;
+pub(crate) const OVERHEAD: u64 = 64 << 10;
 
 /// One segment of the film.
 #[derive(Clone, Debug, Default)]
@@ -198,7 +198,7 @@ impl State {
 
     /// What a chunk of `frames` frames will probably take, generously, judging by those of its stage so far.
     pub(crate) fn likely_bytes(&self, stage: Stage, frames: u64) -> Option<u64> {
-        self.bytes_per_frame(stage).map(|each| each.saturating_mul(frames).saturating_mul(5) / 4 + AROUND)
+        self.bytes_per_frame(stage).map(|each| each.saturating_mul(frames).saturating_mul(5) / 4 + OVERHEAD)
     }
 
     /// The most bytes that a segment's mezzanine took so far, for a full segment.

@@ -200,7 +200,9 @@ impl Format {
             Self::Ffmetadata => ffmetadata::read(text),
             Self::Ogm => ogm::read(text),
             Self::Json => json::read(text)?,
-            Self::Idx | Self::Sup => return Err(format!("{self} is pictures, which `storage-diet subs` reads")),
+            Self::Idx | Self::Sup => {
+                return Err(format!("{self} is pictures, which `storage-diet subs` reads"));
+            }
         };
         Ok((cues, frame_rate))
     }
