@@ -353,7 +353,7 @@ fn a_proof_finds_what_is_wrong() {
     let shifted = wrong(
         "shifted.mkv",
         "ffmpeg -v error -y -i good.mkv -map 0:v -vf trim=start_frame=1,setpts=N/24/TB,tpad=stop=1:stop_mode=clone -r 24 \
-         -pix_fmt yuv420p10le -c:v libx265 -x265-params log-level=error -color_primaries bt709 -color_trc bt709 \
+         -pix_fmt yuv420p10le -c:v libx265 -crf 8 -x265-params log-level=error -color_primaries bt709 -color_trc bt709 \
          -colorspace bt709 -color_range tv shifted.mkv",
     );
     assert!(

@@ -39,11 +39,15 @@ const STAMP: (usize, usize) = (96, 54);
 const SHOWS: f32 = 2.0;
 /// One minus the correlation of frames with their neighbours, summed over so many pictures as it takes: from here on it is
 /// enough to tell which is which.
-const MOVED: f32 = 2e-3;
+const MOVED: f32 = 1e-2;
+/// The same, of all pictures of a film in which little moves.
+const LITTLE: f32 = 2e-3;
+/// Grey levels as in [`SHOWS`] of a picture in which motion is more than what the encoder leaves of darkness.
+const BRIGHT: f32 = 12.0;
 /// The same of two stretches that show something else.
 const OTHER: f32 = 0.05;
 /// A correlation under which nobody would call it the same picture.
-const ALIKE: f32 = 0.6;
+const ALIKE: f32 = 0.4;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -82,7 +86,7 @@ pub fn compare(
     let (samples, in_source) = sampled(path, old, start, frames)?;
     let size = |of: &Stream| Some((of.width.filter(|&w| w > 0)?, of.height.filter(|&h| h > 0)?));
     let (width, height) = size(video).ok_or_else(|| Error::failed(film.display(), "has no size"))?;
-    let stamp = (STAMP.0.min(width / 4).max(8), STAMP.1.min(height / 4).max(8));
+    let stamp = (STAMP.0.min(width / 3).max(8), STAMP.1.min(height / 3).max(8));
     let mut new = Vec::new();
     for sample in &samples {
         let n = (sample.number - start) as usize;
@@ -91,13 +95,14 @@ pub fn compare(
     let shape = size(old).ok_or_else(|| failed("has no size"))?;
     let window = match prepare {
         Some(prepare) => Window::of(prepare, old, shape),
+        None if is_whole(old, shape, (width, height)) => Window::WHOLE,
         None => Window::found(&samples, &new, stamp),
     };
     let looks: Vec<_> =
         samples.iter().map(|sample| sample.looks(window.within_field(old, shape.1), stamp)).collect();
     let mut seen = Seen { in_source, compared: samples.len(), least: 1.0, ..Seen::default() };
     let mut wrong = Vec::new();
-    let mut moving = Moving::default();
+    let mut motion = Vec::new();
     for (n, (sample, picture)) in samples.iter().zip(&new).enumerate() {
         let look = Look::of(picture);
         let others =
@@ -105,13 +110,13 @@ pub fn compare(
         let (alike, why) = judged(&look, &looks[n], others.flatten());
         seen.least = seen.least.min(alike);
         wrong.extend(why.map(|why| (sample.number, why)));
-        moving.add(n, &look, &looks[n]);
-        if let Some((group, is_own)) = moving.verdict() {
-            seen.moving += group.len();
-            if !is_own {
-                let named = |n: usize| Some((samples[n].number, nearest(&Look::of(&new[n]), &looks[n])?));
-                wrong.extend(group.filter_map(named));
-            }
+        motion.push(Motion::of(&look, &looks[n]));
+    }
+    for group in together(&motion) {
+        seen.moving += group.len();
+        if !Motion::sum(&motion[group.clone()]).is_own() {
+            let named = |n: usize| Some((samples[n].number, nearest(&Look::of(&new[n]), &looks[n])?));
+            wrong.extend(group.filter_map(named));
         }
     }
     wrong.sort();
@@ -271,6 +276,13 @@ fn picture_at(
         return Err(Error::failed(film.display(), format!("no picture at {at:.3} s")));
     }
     Ok(luma.into_iter().map(f32::from).collect())
+}
+
+/// Has a film of that size the shape of the source's whole picture, as near as even sizes come to it?
+fn is_whole(source: &Stream, (width, height): (usize, usize), film: (usize, usize)) -> bool {
+    let wide = source.sample_aspect_ratio.map_or(width, |sar| square_width(width, sar));
+    let (source, film) = (wide as f64 / height as f64, film.0 as f64 / film.1 as f64);
+    (source / film - 1.0).abs() < 0.005
 }
 
 /// The part of a source's picture that the film shows, in fractions of its width and height.
@@ -470,39 +482,60 @@ fn nearest(new: &Look, old: &[Option<Look>]) -> Option<String> {
     (by > 0).then(|| format!("it is the one {by} frame{plural} {side} it"))
 }
 
-/// Pictures beside the neighbours of their frames, until these have moved enough to be told apart.
-#[derive(Debug, Default)]
-struct Moving {
-    pictures: Range<usize>,
-    /// How unlike their frames and the neighbours are: those before and those after.
+/// What a picture has to say about whether it is its frame or one of the two beside it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Motion {
+    /// How unlike its frame and the neighbours are: the one before and the one after.
     apart: [f32; 2],
-    /// By how much more alike the pictures are to their frames than to the neighbours.
+    /// By how much more alike the picture is to its frame than to the neighbours.
     nearer: [f32; 2],
 }
 
-impl Moving {
-    fn add(&mut self, n: usize, new: &Look, old: &[Option<Look>]) {
-        self.pictures.end = n + 1;
-        let Some(own) = old[AROUND].as_ref().filter(|own| own.shows()) else { return };
+impl Motion {
+    fn of(new: &Look, old: &[Option<Look>]) -> Self {
+        let mut motion = Self::default();
+        let is_bright = |look: &&Look| look.deviation >= BRIGHT;
+        let Some(own) = old[AROUND].as_ref().filter(is_bright) else { return motion };
         for (side, neighbour) in [&old[AROUND - 1], &old[AROUND + 1]].into_iter().enumerate() {
-            if let Some(neighbour) = neighbour.as_ref().filter(|neighbour| neighbour.shows()) {
-                self.apart[side] += 1.0 - own.alike(neighbour);
-                self.nearer[side] += own.alike(new) - neighbour.alike(new);
+            if let Some(neighbour) = neighbour.as_ref().filter(is_bright) {
+                motion.apart[side] = 1.0 - own.alike(neighbour);
+                motion.nearer[side] = own.alike(new) - neighbour.alike(new);
             }
         }
+        motion
     }
 
-    /// Where it is enough: which pictures these are, and whether they are their frames and not the neighbours. The next
-    /// begin afresh.
-    fn verdict(&mut self) -> Option<(Range<usize>, bool)> {
-        if self.apart.iter().sum::<f32>() < MOVED {
-            return None;
-        }
-        let next = self.pictures.end..self.pictures.end;
-        let Self { pictures, nearer, .. } =
-            std::mem::replace(self, Self { pictures: next, ..Self::default() });
-        Some((pictures, nearer.iter().all(|&nearer| nearer >= 0.0)))
+    fn sum(all: &[Self]) -> Self {
+        let sum = |of: fn(&Self) -> [f32; 2]| [0, 1].map(|side| all.iter().map(|one| of(one)[side]).sum());
+        Self { apart: sum(|one| one.apart), nearer: sum(|one| one.nearer) }
     }
+
+    fn moves(self, by: f32) -> bool {
+        self.apart.iter().sum::<f32>() >= by
+    }
+
+    fn is_own(self) -> bool {
+        self.nearer.iter().all(|&nearer| nearer >= 0.0)
+    }
+}
+
+/// Pictures that follow each other, as many together as it takes to have moved by [`MOVED`], or all, where these have moved
+/// by [`LITTLE`]. What is left over at the end goes with those before it.
+fn together(all: &[Motion]) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut begin = 0;
+    for end in 1..=all.len() {
+        if Motion::sum(&all[begin..end]).moves(MOVED) {
+            groups.push(begin..end);
+            begin = end;
+        }
+    }
+    match groups.last_mut() {
+        Some(last) => last.end = all.len(),
+        None if Motion::sum(all).moves(LITTLE) => groups.push(0..all.len()),
+        None => {}
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -526,18 +559,18 @@ mod tests {
     /// Are pictures with the disc at `new` their frames, with the disc at `old` and moving by `speed`? `None` where it does not
     /// move enough.
     fn is_own(new: &[f32], old: &[f32], speed: f32) -> Option<bool> {
-        let mut moving = Moving::default();
-        for (n, (new, old)) in new.iter().zip(old).enumerate() {
-            moving.add(n, &Look::of(&disc(*new)), &around(*old, speed));
-        }
-        moving.verdict().map(|(_, is_own)| is_own)
+        let pairs = new.iter().zip(old);
+        let motion: Vec<_> =
+            pairs.map(|(new, old)| Motion::of(&Look::of(&disc(*new)), &around(*old, speed))).collect();
+        let groups = together(&motion);
+        (!groups.is_empty()).then(|| groups.into_iter().all(|group| Motion::sum(&motion[group]).is_own()))
     }
 
     #[test]
     fn a_frame_is_its_own_and_no_neighbour() {
-        assert_eq!(is_own(&[20.0], &[20.0], 0.5), Some(true));
-        assert_eq!(is_own(&[20.5], &[20.0], 0.5), Some(false));
-        assert_eq!(is_own(&[19.0], &[20.0], 0.5), Some(false));
+        assert_eq!(is_own(&[20.0], &[20.0], 1.0), Some(true));
+        assert_eq!(is_own(&[21.0], &[20.0], 1.0), Some(false));
+        assert_eq!(is_own(&[18.0], &[20.0], 1.0), Some(false));
         let old = around(20.0, 0.5);
         assert_eq!(nearest(&Look::of(&disc(20.5)), &old).unwrap(), "it is the one 1 frame after it");
         assert_eq!(nearest(&Look::of(&disc(19.0)), &old).unwrap(), "it is the one 2 frames before it");
@@ -549,15 +582,23 @@ mod tests {
     #[test]
     fn what_moves_little_is_told_apart_by_many() {
         let all: Vec<f32> = (0..40).map(|n| n as f32 + 4.0).collect();
-        let shifted: Vec<f32> = all.iter().map(|x| x + 0.05).collect();
-        assert_eq!(is_own(&all[..1], &all[..1], 0.05), None);
-        assert_eq!(is_own(&all, &all, 0.05), Some(true));
-        assert_eq!(is_own(&shifted, &all, 0.05), Some(false));
+        let shifted: Vec<f32> = all.iter().map(|x| x + 0.2).collect();
+        assert_eq!(is_own(&all[..1], &all[..1], 0.2), None);
+        assert_eq!(is_own(&all, &all, 0.2), Some(true));
+        assert_eq!(is_own(&shifted, &all, 0.2), Some(false));
         assert_eq!(is_own(&shifted, &all, 0.0), None, "nothing moves");
         let one = [None, None, None, Some(Look::of(&disc(20.0))), None, None, None];
-        let mut moving = Moving::default();
-        moving.add(0, &Look::of(&disc(20.0)), &one);
-        assert!(moving.verdict().is_none(), "a film of one frame");
+        let motion = Motion::of(&Look::of(&disc(20.0)), &one);
+        assert!(together(&[motion]).is_empty(), "a film of one frame");
+    }
+
+    #[test]
+    fn what_is_left_over_goes_with_those_before_it() {
+        let motion = |apart| Motion { apart: [apart, 0.0], nearer: [0.0; 2] };
+        let [much, half, little, none] = [1.0, 0.6, 0.25, 0.01].map(|part| motion(part * MOVED));
+        assert_eq!(together(&[much, half, half, much, none]), [0..1, 1..3, 3..5]);
+        assert_eq!(together(&[little, none]), vec![0..2]);
+        assert!(together(&[none, none]).is_empty());
     }
 
     #[test]
@@ -573,6 +614,13 @@ mod tests {
         assert_eq!(wrong(&black, &nothing), None);
         assert!(wrong(&white, &nothing).is_some() && wrong(&disc(10.0), &nothing).is_some());
         assert!(wrong(&black, &old).is_some());
+    }
+
+    #[test]
+    fn a_film_of_the_same_shape_shows_the_whole() {
+        let dvd = Stream { sample_aspect_ratio: "64:45".parse().ok(), ..Stream::default() };
+        assert!(is_whole(&dvd, (720, 576), (2560, 1440)) && !is_whole(&dvd, (720, 576), (3414, 1440)));
+        assert!(is_whole(&Stream::default(), (640, 480), (1920, 1440)), "square pixels");
     }
 
     #[test]
