@@ -277,7 +277,7 @@ impl Proof<'_> {
             return print(&format!("{film}: verified"));
         };
         for wrong in &self.wrong {
-            session.note(format_args!("{film}: {wrong}"));
+            session.complain(&Error::failed(&film, wrong));
         }
         Err(Error::failed(film, last))
     }
