@@ -71,9 +71,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
-    create(part)?.write_all(bytes)?;
+    let written = create(part).and_then(|mut file| file.write_all(bytes));
     trace("write", part, None);
-    finish(part, path)
+    let finished = written.and_then(|()| finish(part, path));
+    if finished.is_err() {
+        // On a full disk, say: half of it is of no use to anybody.
+        let _ = fs::remove_file(part);
+    }
+    finished
 }
 
 /// `path` is gone, for good. That it was gone before is no error.
