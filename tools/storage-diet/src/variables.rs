@@ -270,7 +270,8 @@ impl Kind {
                 None => Err("say which of how many, as PART=1/4".into()),
             },
             Self::Word
-                if word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                if !word.is_empty()
+                    && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
                     && !word.starts_with('-') =>
             {
                 Ok(word.into())
@@ -424,6 +425,7 @@ mod tests {
             ("ENCODER", "x264", "there is svtav1, x265"),
             ("TUNE", "grain -f", "say one word"),
             ("PRESET", "--help", "say one word"),
+            ("TUNE", "", "say one word"),
             ("JOBS", "0", "say a whole number, 1 to 1024"),
             ("PART", "3/2", "say which of how many, as PART=1/4"),
             ("ENGINE", "'a", "a quote is not closed"),
