@@ -132,12 +132,8 @@ impl Order {
         let quoted = |text: &str| shell_words::quote(text).into_owned();
         let defaults = Variables::new(&[])?;
         let own = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.display().to_string()));
-        let mut text = format!(
-            "( set -euo pipefail
-PATH={}:$PATH
-",
-            quoted(&own.unwrap_or_default())
-        );
+        let own = quoted(&own.unwrap_or_default());
+        let mut text = format!("( set -euo pipefail\nPATH={own}:$PATH\n");
         text += &format!("storage-diet begin {}", self.recipe.name);
         let out = [("OUT".to_owned(), self.variables.get("OUT").to_owned())];
         for (name, value) in self.variables.to_keep().into_iter().chain(out) {
@@ -145,24 +141,12 @@ PATH={}:$PATH
                 text += &format!(" {}", quoted(&format!("{name}={value}")));
             }
         }
-        text += &format!(
-            "
-cd {}
-",
-            quoted(&self.path.display().to_string())
-        );
+        text += &format!("\ncd {}\n", quoted(&self.path.display().to_string()));
         for (_, pass) in self.open() {
             text += &pipeline::as_shell(&self.programs(makefile, pass, self.span(pass)?)?);
             text += &match pass.is_segmented() {
-                true => " >>reports/events
-"
-                .to_owned(),
-                false => format!(
-                    "
-storage-diet keep {}
-",
-                    quoted(pass.leaves())
-                ),
+                true => " >>reports/events\n".to_owned(),
+                false => format!("\nstorage-diet keep {}\n", quoted(pass.leaves())),
             };
         }
         Ok(text + "storage-diet finish )")
