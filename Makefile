@@ -28,6 +28,9 @@ WEIGHTS  = builtin#           BasicVSR++ checkpoint: a .pth or .safetensors file
 ENGINE   =#                   another model instead: the command that `sr-window --engine` takes
 START    = 0#                 first film frame, or a time, such as 10min
 FRAMES   =#                   how many, or a time; empty: to the film's end
+FROM     = 25#                frames a second of the film; 24: it is stored as film, and nothing is slowed
+GAPS     =#                   where frames are missing: repeat the one before, or cut sound and subtitles; empty: refuse
+MATRIX   =#                   of the film's colours, such as bt470bg; empty: as it says itself, PAL's where it does not
 PART     =#                   I/N: only the I-th of N parts, to be joined; options whose film is made in segments
 KEEP     =#                   1: the mezzanines stay
 SAMPLES  = 5#                 how many groups of 48 frames `make plan` tries
@@ -58,13 +61,15 @@ JOBS     = 1#                 segments encoded at once
 
 # The stages. {name} is a word that storage-diet fills in; [ ] are left out where what is in them has no value. first, next and
 # the like are frames of the film: the first that sr-window reads, the first that it emits, how many it and deint-crop see.
-decode    = $(ffmpeg) [-ss {seek}] -i {src} -map 0:v:0 -fps_mode passthrough [-frames:v {limit}] -f yuv4mpegpipe -
-prepare   = deint-crop --field-phase {field_phase} --scale {scale} --crop {crop} --start {first} [--frames {context}] \
+decode    = $(ffmpeg) [-ss {seek}] -i {src} -map 0:V:0 \
+              [-copyts -vf setpts={places},fps={from},tpad=stop=1:stop_mode=clone] \
+              -fps_mode passthrough [-frames:v {limit}] -f yuv4mpegpipe -
+prepare   = deint-crop --field-phase {field_phase} [--matrix-in {matrix}] [--chromaloc-in {chromaloc}] --scale {scale} --crop {crop} --start {first} [--frames {context}] \
               --expect-frames {read} [--report {reports}/deint-crop.json]
 enlarge   = sr-window [--engine {engine}] [--weights {weights} --device {device}] --window {window} --overlap {overlap} \
               --size {raw} $(rgb48) --first-frame {first} --start {next} [--frames {emit}] --expect-frames {seen} \
               [--report {reports}/sr-window.json]
-retime    = retime25to24 --from 25 --to 24 --height {height} --out-pix-fmt yuv420p10le --format y4m [--size {raw} $(rgb48)] \
+retime    = retime25to24 --from {from} --to 24 --height {height} --out-pix-fmt yuv420p10le --format y4m [--size {raw} $(rgb48)] \
               --expect-frames {frames} [--report {reports}/retime25to24.json]
 segments  = seg-sink --dir segments --resume --first-frame {done} [{upstream}] --segment {segment}f --jobs {jobs} \
               [--max-disk {max_disk}] [{keep}] [--size {raw} $(rgb48)] --expect-frames {all} \
@@ -78,8 +83,8 @@ read-yuv  = $(ffmpeg) -i {in} -strict -1 -f yuv4mpegpipe -
 encode    = $(ffmpeg) -i - $(encode-{encoder}) -preset {preset} -crf {crf} -pix_fmt yuv420p10le $(bt709) {out}
 
 ffmpeg    = ffmpeg -hide_banner -loglevel error -nostdin -y
-rgb48     = --pix-fmt rgb48le --rate 25
-rgb       = $(ffmpeg) -f rawvideo -s {raw} -pix_fmt rgb48le -r 25 -i - \
+rgb48     = --pix-fmt rgb48le --rate {from}
+rgb       = $(ffmpeg) -f rawvideo -s {raw} -pix_fmt rgb48le -r {from} -i - \
               -vf format=gbrp16le,zscale=matrix=709:range=limited,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709
 bt709     = -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv
 

@@ -456,7 +456,7 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
     let missing = option("option4", source, &out, &[("WEIGHTS", "/no/weights.pth")]).run();
     assert_eq!(
         said(missing),
-        "storage-diet: /no/weights.pth: no such checkpoint; `scripts/fetch-weights --list` says which there are to fetch"
+        "storage-diet: WEIGHTS=/no/weights.pth: no such checkpoint; `scripts/fetch-weights --list` says which there are to fetch"
     );
     let long = option("option4", source, &out, &[("SEGMENT", "1h x")]).run();
     assert_eq!(
@@ -464,7 +464,7 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
         "storage-diet: SEGMENT=1h x: say a time, such as 10min, or frames, such as 15000f"
     );
     let long = option("option4", source, &out, &[("FRAMES", "26")]).run();
-    assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 were asked for"));
+    assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 was asked for"));
     if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
         let without = said(option("option3", source, &out, &[]).run());
         assert!(without.starts_with("storage-diet: MEZZ=nvenc: this machine cannot"), "{without}");

@@ -9,16 +9,20 @@ use crate::{
     mux::{self, Audio, Mux},
     ocr,
     order::{self, Order},
-    plan, report,
+    plan,
+    reading::Reading,
+    report,
     run::Run,
     stop::Stop,
-    variables::{Variables, typed},
-    verify,
+    timeline::{Gaps, Timeline},
+    variables::{RATE, Variables, typed},
+    verify::{self, Against},
 };
 use clap::{Parser, Subcommand};
 use cli::{Error, Result, RunArgs, Session, Tool};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use timebase::Rational;
 
 /// A PAL DVD film to 1440p at 24 frames a second on a small disk: options, jobs, sound and subtitles, proof, plan
 #[derive(Parser, Clone, Debug)]
@@ -89,9 +93,8 @@ enum What {
         /// pitch-kept or pitch-lowered
         #[arg(long, default_value = "pitch-kept")]
         audio: Audio,
-        /// The frame of SRC that VIDEO begins with
-        #[arg(long, default_value_t = 0, value_parser = cli::frame_count())]
-        start: u64,
+        #[command(flatten)]
+        source: SourceArgs,
         /// The film
         src: PathBuf,
         /// Its pictures, enlarged
@@ -101,9 +104,8 @@ enum What {
     },
     /// Prove a film, against the one that it was made from where that is named
     VerifyFilm {
-        /// The frame of SRC that FILM begins with
-        #[arg(long, default_value_t = 0, value_parser = cli::frame_count())]
-        start: u64,
+        #[command(flatten)]
+        source: SourceArgs,
         /// SRC and FILM, or FILM
         #[arg(required = true, num_args = 1..=2)]
         films: Vec<PathBuf>,
@@ -111,6 +113,26 @@ enum What {
     /// An option of `make help`: make its film
     #[command(external_subcommand)]
     Option(Vec<String>),
+}
+
+/// What a film is of its source.
+#[derive(clap::Args, Clone, Debug)]
+struct SourceArgs {
+    /// The frame of SRC that the pictures begin with
+    #[arg(long, default_value_t = 0, value_parser = cli::frame_count())]
+    start: u64,
+    /// Frames a second of SRC: 25, or 24
+    #[arg(long, default_value_t = RATE, value_parser = clap::value_parser!(u64).range(24..=25))]
+    from: u64,
+    /// What was done where frames of SRC are missing
+    #[arg(long, value_enum, default_value_t)]
+    gaps: Gaps,
+}
+
+impl SourceArgs {
+    fn timeline(&self, reading: &Reading) -> Timeline {
+        Timeline::new(&reading.pictures, Rational::whole(self.from as i64), self.gaps, self.start)
+    }
 }
 
 impl Tool for StorageDiet {
@@ -158,17 +180,27 @@ impl Tool for StorageDiet {
             }
             What::Keep { file } => Folder::enter(Path::new("."))?.finish(&file),
             What::Finish => jobs::finish(run),
-            What::Mux { audio, start, src, video, out } => {
+            What::Mux { audio, source, src, video, out } => {
                 mux::check(&src, audio)?;
                 let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let scratch = scratch(&stop, folder)?;
                 let work = scratch.path().into();
-                mux::mux(session, &Mux { src, video, out: out.clone(), audio, start, work })?;
+                let reading = &check::reading(run, "mux", &src)?;
+                let timeline = &source.timeline(reading);
+                let start = source.start.saturating_sub(timeline.base);
+                mux::mux(
+                    session,
+                    &Mux { src, reading, timeline, video, out: out.clone(), audio, start, work },
+                )?;
                 cli::print_line(format_args!("film: {}", out.display()))
             }
-            What::VerifyFilm { start, films } => {
-                let (film, source) = (&films[films.len() - 1], films.first().filter(|_| films.len() == 2));
-                verify::verify(session, film, source.map(PathBuf::as_path), start, None)
+            What::VerifyFilm { source, films } => {
+                let [src, film] = &films[..] else { return verify::verify(session, &films[0], None) };
+                let reading = &check::reading(run, "verify-film", src)?;
+                let timeline = &source.timeline(reading);
+                let start = source.start.saturating_sub(timeline.base);
+                let against = Against { path: src, reading, timeline, start, prepare: None };
+                verify::verify(session, film, Some(against))
             }
         }
     }

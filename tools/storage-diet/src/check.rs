@@ -4,13 +4,17 @@ use crate::{
     film::Source,
     makefile::Makefile,
     pipeline::{self, Program as Words},
+    probe::Film,
     program::Program,
+    progress::Progress,
+    reading::Reading,
     recipe::{Pass, Recipe, Stage},
     run::Run,
     span::Span,
     template::Values,
-    values,
-    variables::{Variables, is_crop},
+    timeline::{Timeline, clock_ms},
+    values::{self, Pictures},
+    variables::{RATE, Variables, is_crop},
 };
 use cli::{Error, Result, Size, reason};
 use std::{
@@ -32,6 +36,97 @@ pub fn source(variables: &Variables) -> Result<Source> {
     Source::read(film(variables)?)
 }
 
+/// Reads the film, with progress in the name of what it is read for.
+pub fn reading(run: Run<'_>, name: &str, src: &Path) -> Result<Reading> {
+    let film = Film::read(src)?;
+    let seconds = film.format.duration.map_or(0.0, timebase::Rational::to_f64);
+    let progress = Progress::start(name, 1, None, run.quiet || run.dry);
+    progress.pass(0, "reading the film", 0, (seconds * RATE as f64) as u64);
+    Reading::of(src, &film, &|frames| progress.made(frames))
+}
+
+/// The frames that are to be made, each of which is there and in its place, or mended.
+///
+/// Errors: frames that are not there, or not where they belong, or not alike.
+pub fn frames(run: Run<'_>, reading: &Reading, variables: &Variables) -> Result<(Timeline, Span)> {
+    let failed = |why: String| Error::failed(variables.get("SRC"), why);
+    let timeline = values::timeline(reading, variables);
+    let span = Span::new(&timeline, variables)?;
+    let read = span.start..span.end.max(span.read);
+    if let Some(why) = reading.broken_off().filter(|_| variables.given("FRAMES").is_none()) {
+        let hint = format!("FRAMES={} makes a film of what is there", span.end - span.start);
+        return Err(failed(format!("{why}; {hint}")));
+    }
+    if read.end > timeline.alike {
+        let of_source = timeline.of_source(timeline.alike);
+        let now = reading.pictures.at(of_source);
+        let differs = now.zip(reading.pictures.at(of_source - 1)).map(|(now, then)| now.differs(then));
+        let frame = timeline.base + timeline.alike;
+        return Err(failed(format!(
+            "frame {frame}, at {}, is {}; START and FRAMES make a film of one part",
+            clock_ms(timeline.time(timeline.alike)),
+            differs.unwrap_or_default()
+        )));
+    }
+    timeline.check(reading, read.clone()).map_err(failed)?;
+    let (missing, places) = timeline.mended(read);
+    if timeline.orphans() > 0 && variables.given("FRAMES").is_none() {
+        run.session.note(format!(
+            "{}: ends within a group of pictures: of its last {} the ones before are missing, so they are left out",
+            variables.get("SRC"),
+            timeline.orphans()
+        ));
+    }
+    if missing > 0 {
+        let how = match timeline.is_mended() {
+            true => "the one before each is shown for as long",
+            false => "sound and subtitles go without them, too",
+        };
+        run.session.note(format!(
+            "{}: {missing} frames are missing, at {places} places: {how}",
+            variables.get("SRC")
+        ));
+    }
+    Ok((timeline, span))
+}
+
+/// How the pictures come. What is odd about them is said.
+///
+/// Errors: colours that the filters do not know.
+pub fn pictures<'a>(
+    run: Run<'_>,
+    reading: &'a Reading,
+    timeline: &'a Timeline,
+    variables: &Variables,
+    span: Span,
+) -> Result<Pictures<'a>> {
+    let src = variables.get("SRC");
+    let none = || Error::failed(src, "has no pictures");
+    let pictures = Pictures::new(reading, timeline, span.start).ok_or_else(none)?;
+    let said = pictures.kind.color_space.as_deref();
+    let taken = values::matrix(variables, pictures.kind);
+    match (said, taken) {
+        (Some(said), None) => {
+            let why = format!("its colours are in {said}, which the filters do not know");
+            return Err(Error::failed(src, format!("{why}; MATRIX=bt470bg takes them for PAL's")));
+        }
+        (Some(said), _)
+            if variables.given("MATRIX").is_none() && !["bt470bg", "smpte170m"].contains(&said) =>
+        {
+            run.session.note(format!("{src}: says that its colours are in {said}, and is taken at its word; MATRIX=bt470bg takes them for PAL's"));
+        }
+        _ => {}
+    }
+    if let Some(complaint) = &reading.pictures.complaint {
+        let more = match reading.pictures.complaints {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        run.session.note(format!("{src}: its pictures decode with errors: {complaint}{more}"));
+    }
+    Ok(pictures)
+}
+
 /// The network's weights.
 pub fn weights(variables: &Variables) -> Result<()> {
     let weights = variables.get("WEIGHTS");
@@ -39,7 +134,7 @@ pub fn weights(variables: &Variables) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(
-        weights,
+        format_args!("WEIGHTS={weights}"),
         "no such checkpoint; `scripts/fetch-weights --list` says which there are to fetch",
     ))
 }
@@ -140,11 +235,11 @@ fn spooled(bytes: &[u8]) -> Result<File> {
 }
 
 /// What `CROP=auto` comes to, from all of the film; `None` where something else was asked for.
-pub fn crop(run: Run<'_>, variables: &Variables) -> Result<Option<String>> {
+pub fn crop(run: Run<'_>, variables: &Variables, pictures: Pictures<'_>) -> Result<Option<String>> {
     if variables.get("CROP") != "auto" {
         return Ok(None);
     }
-    let [decode, _] = preparation(run.makefile, variables, "none", None)?;
+    let [decode, _] = preparation(run.makefile, variables, pictures, "none", None)?;
     let analyze = ["--analyze", "--scale", variables.get("SCALE")].map(String::from).to_vec();
     let found: serde_json::Value = serde_json::from_slice(&piped(&decode.words, "deint-crop", &analyze)?)
         .map_err(|e| Error::failed("deint-crop", e))?;
@@ -155,9 +250,14 @@ pub fn crop(run: Run<'_>, variables: &Variables) -> Result<Option<String>> {
 }
 
 /// The size that the preparation of the film's first frame gives it.
-pub fn prepared(run: Run<'_>, variables: &Variables, crop: Option<&str>) -> Result<String> {
+pub fn prepared(
+    run: Run<'_>,
+    variables: &Variables,
+    pictures: Pictures<'_>,
+    crop: Option<&str>,
+) -> Result<String> {
     let [decode, prepare] =
-        preparation(run.makefile, variables, crop.unwrap_or(variables.get("CROP")), Some(1))?;
+        preparation(run.makefile, variables, pictures, crop.unwrap_or(variables.get("CROP")), Some(1))?;
     let mut words = prepare.words[1..].to_vec();
     words.extend(["--out-pix-fmt", "yuv444p16le", "--format", "y4m"].map(String::from));
     let frame = piped(&decode.words, "deint-crop", &words)?;
@@ -182,14 +282,16 @@ pub fn prepared(run: Run<'_>, variables: &Variables, crop: Option<&str>) -> Resu
 fn preparation(
     makefile: &Makefile,
     variables: &Variables,
+    pictures: Pictures<'_>,
     crop: &str,
     frames: Option<u64>,
 ) -> Result<[Words; 2]> {
-    let count = frames.unwrap_or(0);
+    let count = frames.unwrap_or(pictures.timeline.frames());
     let mut values = Values::default();
     values::settings(variables, &mut values);
     values.set("crop", crop);
     Span { start: 0, end: count, next: 0, first: 0, seen: count, read: count, film: count }.tell(&mut values);
+    pictures.tell(variables, count, &mut values);
     values.set_or_not("limit", frames);
     values.set_or_not("reports", None::<u8>);
     let stage = |name: &str| Stage { name: name.into(), segment: Vec::new() };

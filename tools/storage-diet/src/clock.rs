@@ -1,46 +1,43 @@
-//! The clock that a film and its source share: every time of the source, since the film's zero, times 25/24.
+//! The clock that a film and its source share: every time of the source, since the film's zero and without what was cut out,
+//! times 25/24.
 
-use crate::probe::{self, Film};
-use cli::{Error, Result};
-use std::path::Path;
-use timebase::{Rational, Retime};
+use crate::timeline::Timeline;
+use std::ops::Range;
+use timebase::{Cut, Rational, Retime, without};
 
 /// Which part of a source becomes a film, and on which clock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Clock {
     /// The source's frames a second.
     pub from: Rational,
     /// The film's.
     pub to: Rational,
-    /// The source's second of its frame 0.
-    pub first: Rational,
     /// The source's second that is the film's zero.
     pub zero: Rational,
+    /// The source's second of the film's first picture.
+    pub begins: Rational,
     /// The source's second at which the last picture of the film is over.
     pub end: Rational,
     /// Seconds of the film's pictures.
     pub duration: Rational,
+    /// What the film goes without, in order.
+    pub cuts: Vec<Cut>,
 }
 
 impl Clock {
-    /// The clock of a film of `frames` frames at `to` a second that begins with frame `start` of the source at `path`.
+    /// The clock of a film at `to` frames a second of these frames of a source. Only Matroska has a zero of its own;
+    /// elsewhere the first picture is it.
     ///
-    /// Errors: a source without pictures, without a rate, or with times that cannot be counted.
-    pub fn new(path: &Path, source: &Film, to: Rational, start: u64, frames: u64) -> Result<Self> {
-        let failed = |reason: &str| Error::failed(path.display(), reason);
-        let pictures = source.pictures().ok_or_else(|| failed("has no pictures"))?;
-        let from = pictures.rate().ok_or_else(|| failed("does not say how many frames a second it has"))?;
-        let first = probe::first_picture(path, pictures.index)?;
-        let clock = || {
-            let at = |n: u64| Rational::whole(i64::try_from(n).ok()?).checked_div(from);
-            let begins = first.checked_add(at(start)?)?;
-            let end = first.checked_add(at(start.checked_add(frames)?)?)?;
-            // Only Matroska has a zero of its own; elsewhere the first picture is it.
-            let zero = if source.is_matroska() { at(start)? } else { begins };
-            let duration = Rational::whole(i64::try_from(frames).ok()?).checked_div(to)?;
-            Some(Self { from, to, first, zero, end, duration })
-        };
-        clock().ok_or_else(|| failed("has times that cannot be counted"))
+    /// `None`: its times cannot be counted.
+    pub fn new(timeline: &Timeline, is_matroska: bool, to: Rational, frames: Range<u64>) -> Option<Self> {
+        let from = timeline.rate;
+        let begins = timeline.time(frames.start)?;
+        let last = timeline.time(frames.end.checked_sub(1)?)?;
+        let end = last.checked_add(Rational::whole(1).checked_div(from)?)?;
+        let zero = if is_matroska { begins.checked_sub(timeline.lead_in)? } else { begins };
+        let count = i64::try_from(frames.end.checked_sub(frames.start)?).ok()?;
+        let duration = Rational::whole(count).checked_div(to)?;
+        Some(Self { from, to, zero, begins, end, duration, cuts: timeline.cuts(frames)? })
     }
 
     /// The map of times.
@@ -49,20 +46,30 @@ impl Clock {
     }
 
     /// Seconds from the film's zero to its first picture, on the source's clock; how far the sound is from it, too.
-    pub fn lead_in(&self, start: u64) -> Option<Rational> {
-        let at = Rational::whole(start.try_into().ok()?).checked_div(self.from)?;
-        self.first.checked_add(at)?.checked_sub(self.zero)
+    pub fn lead_in(&self) -> Option<Rational> {
+        self.begins.checked_sub(self.zero)
     }
 
-    /// Where a chapter of the source that begins at `start` and is over at `end` begins in the film, on the source's clock;
-    /// `None` for one that is over before the film's zero or begins when the pictures are over.
-    pub fn chapter(&self, start: Rational, end: Option<Rational>) -> Option<Rational> {
-        let zero = Rational::whole(0);
-        let is_before = self.zero > zero && start < self.zero && end.is_some_and(|end| end <= self.zero);
-        if is_before || start >= self.end {
-            return None;
-        }
-        start.checked_sub(self.zero).map(|start| start.max(zero))
+    /// A time of the source since the film's zero, without what is cut out before it. What lies within a cut is at its
+    /// beginning.
+    pub fn since_zero(&self, time: Rational) -> Option<Rational> {
+        without(&self.cuts, time)?.checked_sub(self.zero)
+    }
+
+    /// The second of the source that is so many of its seconds after the film's zero.
+    pub fn of_source(&self, since_zero: f64) -> f64 {
+        let zero = self.zero.to_f64();
+        self.cuts.iter().fold(zero + since_zero, |at, cut| {
+            if at > cut.at.to_f64() { at + cut.length.to_f64() } else { at }
+        })
+    }
+
+    /// Is a chapter of the source that begins at `start` and is over at `end` in the film, on the source's clock? One that is
+    /// over before the film's zero or begins when the pictures are over is not.
+    pub fn has_chapter(&self, start: Rational, end: Option<Rational>) -> bool {
+        let is_before =
+            self.zero > Rational::whole(0) && start < self.zero && end.is_some_and(|end| end <= self.zero);
+        !is_before && start < self.end
     }
 }
 
@@ -70,24 +77,34 @@ impl Clock {
 mod tests {
     use super::*;
 
+    fn clock(zero: i64, end: i64) -> Clock {
+        let seconds = Rational::whole;
+        let (from, to) = (seconds(25), seconds(24));
+        let (zero, end) = (seconds(zero), seconds(end));
+        Clock { from, to, zero, begins: zero, end, duration: seconds(4), cuts: Vec::new() }
+    }
+
     #[test]
     fn chapters_outside_the_film_are_no_part_of_it() {
         let seconds = Rational::whole;
-        let (from, to) = (seconds(25), seconds(24));
-        let first = Rational::whole(0);
-        let clock = Clock { from, to, first, zero: seconds(4), end: seconds(8), duration: seconds(4) };
-        let chapter = |start, end| clock.chapter(seconds(start), Some(seconds(end)));
-        assert_eq!(chapter(0, 4), None);
-        assert_eq!(chapter(0, 5), Some(seconds(0)));
-        assert_eq!(chapter(4, 4), Some(seconds(0)));
-        assert_eq!(chapter(7, 20), Some(seconds(3)));
-        assert_eq!(chapter(8, 20), None);
-        assert_eq!(clock.chapter(seconds(1), None), Some(seconds(0)));
-        let whole = Clock { zero: first, ..clock };
+        let own = clock(4, 8);
+        let chapters = [(0, 4), (0, 5), (4, 4), (7, 20), (8, 20)];
+        let has = chapters.map(|(start, end)| own.has_chapter(seconds(start), Some(seconds(end))));
+        assert_eq!(has, [false, true, true, true, false]);
+        assert!(own.has_chapter(seconds(1), None));
+        let first = seconds(0);
+        assert!(clock(0, 8).has_chapter(first, Some(first)), "a chapter without length at the beginning");
+    }
+
+    #[test]
+    fn what_is_cut_out_takes_no_time() {
+        let seconds = Rational::whole;
+        let cuts = vec![Cut { at: seconds(2), length: seconds(3) }];
+        let clock = Clock { cuts, ..clock(1, 10) };
         assert_eq!(
-            whole.chapter(first, Some(first)),
-            Some(first),
-            "a chapter without length at the beginning"
+            [1, 2, 4, 5, 7].map(|s| clock.since_zero(seconds(s))),
+            [0, 1, 1, 1, 3].map(|s| Some(seconds(s)))
         );
+        assert_eq!([0.0, 1.0, 1.5, 3.0].map(|s| clock.of_source(s)), [1.0, 2.0, 5.5, 7.0]);
     }
 }

@@ -1,6 +1,5 @@
-//! The film that a job is made from: which file it is, by its bytes and not by its name, and what is in it.
+//! The film that a job is made from: which file it is, by its bytes and not by its name.
 
-use crate::{probe::Film, variables::RATE};
 use cli::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -10,7 +9,6 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
-use timebase::Rational;
 
 /// Samples of a file's bytes: so many, spread evenly with the first at its beginning and the last at its end, each so long. A
 /// file that is no larger than all of them is read whole.
@@ -83,38 +81,6 @@ fn sampled(file: &File, bytes: u64) -> io::Result<String> {
             .try_for_each(&mut read)?;
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// What is in a film.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Facts {
-    /// Pictures.
-    pub frames: u64,
-}
-
-impl Facts {
-    /// Reads the film through.
-    ///
-    /// Errors: it has no pictures, or not at 25 frames a second.
-    pub fn read(path: &Path) -> Result<Self> {
-        let film = Film::counted(path)?;
-        let pictures = film.pictures().ok_or_else(|| Error::failed(path.display(), "has no pictures"))?;
-        match pictures.rate() {
-            Some(rate) if rate == Rational::whole(RATE as i64) => {}
-            Some(rate) => {
-                let why = format!("{} frames a second; this is for films at {RATE}/1", rate.fraction());
-                return Err(Error::failed(path.display(), why));
-            }
-            None => {
-                return Err(Error::failed(path.display(), "does not say how many frames a second it has"));
-            }
-        }
-        match pictures.nb_read_packets.unwrap_or(0) {
-            0 => Err(Error::failed(path.display(), "has no pictures")),
-            frames => Ok(Self { frames }),
-        }
-    }
 }
 
 /// A folder that a path names, made where it is missing; what it is called where it is.

@@ -75,7 +75,8 @@ impl<'a> Job<'a> {
         self.run.stop.remember(root.join("work"), hint);
         let disk = Disk::watch(&root, &root.join(REPORTS).join("disk"))?;
         let recipe = &self.order.recipe;
-        let progress = Progress::start(&recipe.name, recipe.passes.len(), Arc::clone(&disk), self.run.quiet);
+        let progress =
+            Progress::start(&recipe.name, recipe.passes.len(), Some(Arc::clone(&disk)), self.run.quiet);
         let is_resumed = !self.order.is_new;
         let made = self.passes(&progress, &disk).and_then(|()| self.finish(&disk));
         drop(progress);
@@ -143,7 +144,7 @@ impl<'a> Job<'a> {
             let part = self.folder.path(name);
             durable::finish(&video, &part).map_err(|e| Error::failed(video.display(), cli::reason(&e)))?;
         } else {
-            add_the_rest(self.run, &self.folder, variables, span.start)?;
+            add_the_rest(self.run, &self.folder, &self.order.record, variables, span.start)?;
         }
         disk.look();
         let bytes = self.folder.path(name).metadata().map_or(0, |meta| meta.len());
@@ -167,12 +168,20 @@ pub fn count(video: &Path, expected: u64) -> Result<u64> {
 }
 
 /// Makes the film of [`VIDEO`]: puts the sound, subtitles and chapters of SRC beside it, from frame `start` on.
-pub fn add_the_rest(run: Run<'_>, folder: &Folder, variables: &Variables, start: u64) -> Result<()> {
+pub fn add_the_rest(
+    run: Run<'_>,
+    folder: &Folder,
+    record: &Record,
+    variables: &Variables,
+    start: u64,
+) -> Result<()> {
     let work = Folder::unfinished("mux");
     folder.remove(&work)?;
     let work = folder.path(&work);
     std::fs::create_dir(&work).map_err(|e| Error::failed(work.display(), cli::reason(&e)))?;
     let (src, video) = (variables.get("SRC").into(), folder.path(VIDEO));
-    let mux = Mux { src, video, out: folder.path("film.mkv"), audio: audio(variables), start, work };
+    let (reading, timeline) = (&record.reading, &record.timeline(variables));
+    let out = folder.path("film.mkv");
+    let mux = Mux { src, reading, timeline, video, out, audio: audio(variables), start, work };
     mux::mux(run.session, &mux)
 }

@@ -11,9 +11,8 @@ use crate::{
     recipe::{Pass, VIDEO},
     record::{Record, film_name},
     run::Run,
-    span::Span,
     variables::{Typed, Variables, typed},
-    verify::{self, Prepare},
+    verify::{self, Against, Prepare},
 };
 use cli::{Error, Result, reason};
 use std::{
@@ -183,10 +182,10 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     run.stop.remember(folder.path("work"), hint);
     let mut record = Record { settings: variables.to_keep(), finished: None, ..first.record.clone() };
     folder.write(RECORD, &record)?;
-    let span = Span::new(record.facts.frames, &variables)?;
+    let span = record.span(&variables)?;
     let joined = concatenate(&folder, &parts).and_then(|()| {
         let frames = job::count(&folder.path(VIDEO), span.frames())?;
-        job::add_the_rest(run, &folder, &variables, span.start)?;
+        job::add_the_rest(run, &folder, &record, &variables, span.start)?;
         Ok(frames)
     });
     folder.end();
@@ -256,8 +255,10 @@ pub fn verify(run: Run<'_>, operands: &[String]) -> Result<()> {
             scale: job.variables.get("SCALE").parse().map_err(wrong)?,
             crop: crop.parse().map_err(wrong)?,
         };
-        let start = job.variables.number("START");
-        verify::verify(run.session, &job.path.join("film.mkv"), Some(source), start, Some(&prepare))
+        let (reading, timeline) = (&job.record.reading, &job.record.timeline(&job.variables));
+        let start = job.record.span(&job.variables)?.start;
+        let against = Against { path: source, reading, timeline, start, prepare: Some(&prepare) };
+        verify::verify(run.session, &job.path.join("film.mkv"), Some(against))
     })
 }
 
@@ -272,7 +273,7 @@ pub fn status(run: Run<'_>, operands: &[String]) -> Result<()> {
         let job = job?;
         let name = job.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let disk = size(Bytes::of(&job.path).sum());
-        let total = Span::new(job.record.facts.frames, &job.variables)?.frames();
+        let total = job.record.span(&job.variables)?.frames();
         cli::print_line(format_args!("{name:<16} {}, {disk} on the disk", stands(run, &job, total)?))
     })
 }

@@ -6,7 +6,8 @@
 //! | [`variables`] | what is typed, checked by the types that the tools use |
 //! | [`template`], [`values`], [`pipeline`] | a stage's text as an argument vector; what goes into it; a pass as programs |
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
-//! | [`film`], [`span`], [`check`] | which film it is; which frames of it; what is asked for before the first |
+//! | [`film`], [`reading`], [`timeline`] | which film it is; what was read of it; where each picture belongs |
+//! | [`span`], [`check`] | which frames of it; what is asked for before the first |
 //! | [`order`], [`record`], [`job`], [`ending`] | what is to be made; what a job is; making it; what that took |
 //! | [`folder`], [`disk`] | a job's folder, and how large it is |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
@@ -33,6 +34,7 @@ pub mod plan;
 pub mod probe;
 pub mod program;
 pub mod progress;
+pub mod reading;
 pub mod recipe;
 pub mod record;
 pub mod report;
@@ -40,6 +42,7 @@ pub mod run;
 pub mod span;
 pub mod stop;
 pub mod template;
+pub mod timeline;
 pub mod values;
 pub mod variables;
 pub mod verify;

@@ -3,7 +3,6 @@
 use crate::{
     check,
     ending::Clocks,
-    film::Facts,
     folder::{Folder, SEGMENTS, WORK},
     makefile::Makefile,
     mux,
@@ -13,7 +12,7 @@ use crate::{
     record::{Record, Stands, VERSION, film_name},
     run::Run,
     span::Span,
-    values::{audio, values},
+    values::{Pictures, audio, values},
     variables::Variables,
 };
 use cli::{Error, Result};
@@ -69,16 +68,17 @@ impl Order {
         check::machine(run, &recipe, &variables)?;
         let src = Path::new(variables.get("SRC"));
         mux::check(src, audio(&variables))?;
-        let facts = Facts::read(src)?;
-        Span::new(facts.frames, &variables)?;
-        let crop = check::crop(run, &variables)?;
-        let prepared = check::prepared(run, &variables, crop.as_deref())?;
+        let reading = check::reading(run, &recipe.name, src)?;
+        let (timeline, span) = check::frames(run, &reading, &variables)?;
+        let pictures = check::pictures(run, &reading, &timeline, &variables, span)?;
+        let crop = check::crop(run, &variables, pictures)?;
+        let prepared = check::prepared(run, &variables, pictures, crop.as_deref())?;
         let record = Record {
             version: VERSION,
             option: recipe.name.clone(),
             settings: variables.to_keep(),
             source,
-            facts,
+            reading,
             crop,
             prepared,
             finished: None,
@@ -88,7 +88,7 @@ impl Order {
 
     /// The frames of the job's film.
     pub(crate) fn frames(&self) -> Result<Span> {
-        Span::new(self.record.facts.frames, &self.variables)
+        self.record.span(&self.variables)
     }
 
     /// The frames that a pass works on.
@@ -110,7 +110,11 @@ impl Order {
 
     /// What a pass comes to. Where all frames are in segments there is nothing left but to join them.
     pub(crate) fn programs(&self, makefile: &Makefile, pass: &Pass, span: Span) -> Result<Vec<Program>> {
-        let values = values(&self.variables, (self.record.crop.as_deref(), &self.record.prepared), span);
+        let timeline = self.record.timeline(&self.variables);
+        let pictures = Pictures::new(&self.record.reading, &timeline, span.start)
+            .ok_or_else(|| Error::failed(self.path.display(), "its reading does not hold its frames"))?;
+        let values =
+            values(&self.variables, pictures, (self.record.crop.as_deref(), &self.record.prepared), span);
         let out = if pass.is_segmented() { VIDEO.into() } else { Folder::unfinished(pass.leaves()) };
         let mut programs = pipeline::programs(makefile, pass, &values, &out)
             .map_err(|why| Error::failed("Makefile", why))?;

@@ -130,6 +130,7 @@ mod tests {
         let mut values = Values::default();
         for (name, value) in [
             ("src", "/a film's.mkv"),
+            ("from", "25"),
             ("prepared", "64x64"),
             ("enlarged", "256x256"),
             ("frames", "25"),
@@ -158,7 +159,19 @@ mod tests {
         ] {
             values.set(name, value);
         }
-        for name in ["seek", "limit", "context", "emit", "weights", "device", "max_disk", "keep"] {
+        for name in [
+            "seek",
+            "limit",
+            "places",
+            "matrix",
+            "chromaloc",
+            "context",
+            "emit",
+            "weights",
+            "device",
+            "max_disk",
+            "keep",
+        ] {
             values.set_or_not(name, None::<&str>);
         }
         values

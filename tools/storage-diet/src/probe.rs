@@ -92,6 +92,11 @@ pub struct Stream {
     /// Second of its first packet.
     #[serde(deserialize_with = "rational")]
     pub start_time: Option<Rational>,
+    /// Seconds of a tick of its clock.
+    #[serde(deserialize_with = "rational")]
+    pub time_base: Option<Rational>,
+    /// 1: it carries captions for the deaf (EIA-608) inside its pictures.
+    pub closed_captions: u8,
     /// Samples a second.
     #[serde(deserialize_with = "whole")]
     pub sample_rate: Option<u64>,
@@ -179,7 +184,12 @@ impl Film {
 
     /// Has the container a zero of its own? Elsewhere the first picture is it.
     pub fn is_matroska(&self) -> bool {
-        self.format.format_name.split(',').any(|name| name == "matroska")
+        self.is("matroska")
+    }
+
+    /// Is it of a container that has this among its names?
+    pub fn is(&self, container: &str) -> bool {
+        self.format.format_name.split(',').any(|name| name == container)
     }
 }
 
@@ -208,20 +218,6 @@ pub fn lines(path: &Path, entries: &str, more: &[&str], mut each: impl FnMut(&st
     running.finish()
 }
 
-/// Second of the first picture that can be decoded: pictures before it, which refer to some that are not there, are no
-/// part of the film.
-///
-/// Errors: ffprobe cannot read the film, or decode any of its first 200 packets.
-pub fn first_picture(path: &Path, index: usize) -> Result<Rational> {
-    let mut first = None;
-    let index = index.to_string();
-    let options = ["-select_streams", &index, "-read_intervals", "%+#200"];
-    lines(path, "frame=stream_index,pts_time", &options, |line| {
-        first = first.or_else(|| line.split('|').nth(1)?.parse().ok());
-    })?;
-    first.ok_or_else(|| Error::failed(path.display(), "none of its first pictures can be decoded"))
-}
-
 /// A film as mkvmerge sees it (`mkvmerge -J`).
 #[derive(Clone, Debug, Deserialize)]
 pub struct Container {
@@ -244,6 +240,14 @@ struct Recognized {
     supported: bool,
     #[serde(rename = "type")]
     name: Option<String>,
+    #[serde(default)]
+    properties: Header,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Header {
+    duration: Option<u64>,
 }
 
 /// A track.
@@ -298,6 +302,11 @@ impl Container {
         Err(Error::failed(path.display(), format!("mkvmerge cannot read it: {why}")))
     }
 
+    /// Nanoseconds that it lasts, as its header says.
+    pub fn duration_ns(&self) -> Option<u64> {
+        self.container.properties.duration
+    }
+
     /// Is it Matroska?
     pub fn is_matroska(&self) -> bool {
         self.container.name.as_deref() == Some("Matroska")
@@ -322,10 +331,12 @@ fn parsed<T: DeserializeOwned>(path: &Path, program: &str, output: &[u8]) -> Res
 
 /// `"25/1"`, `"64:45"`, `"5.320000"`; `"0/0"`, `"0:1"` and `"N/A"` are nothing known.
 fn rational<'de, D: Deserializer<'de>>(field: D) -> std::result::Result<Option<Rational>, D::Error> {
-    let text = Option::<String>::deserialize(field)?;
-    let is_ratio = text.as_ref().is_some_and(|text| text.contains(['/', ':']));
-    let value = text.and_then(|text| text.parse::<Rational>().ok());
-    Ok(value.filter(|value| !is_ratio || value.is_positive()))
+    Ok(Option::<String>::deserialize(field)?.as_deref().and_then(ratio))
+}
+
+pub(crate) fn ratio(text: &str) -> Option<Rational> {
+    let value = text.parse::<Rational>().ok();
+    value.filter(|value| !text.contains(['/', ':']) || value.is_positive())
 }
 
 /// A whole number, which ffprobe writes as a number or as text.

@@ -6,7 +6,7 @@ use cli::{Error, Result, ends_with_us, reason};
 use nix::sys::signal::Signal;
 use std::{
     ffi::{OsStr, OsString},
-    io::Read,
+    io::{BufRead, BufReader, Read},
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -103,16 +103,29 @@ impl Program {
     ///
     /// Errors: it cannot be started.
     pub fn start(mut self) -> Result<Running> {
-        let child = ends_with_us(&mut self.command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        self.command.stdout(Stdio::piped());
+        let mut running = self.spawn()?;
+        running.said = running.child.stderr.take().map(|stderr| thread::spawn(move || all_of(stderr)));
+        Ok(running)
+    }
+
+    fn spawn(mut self) -> Result<Running> {
+        let child = ends_with_us(&mut self.command).stderr(Stdio::piped()).spawn();
         let mut child = child.map_err(|e| match PACKAGES.iter().find(|(name, _)| *name == self.name) {
             Some((_, package)) if e.kind() == std::io::ErrorKind::NotFound => {
                 Error::failed(self.name, format!("not installed; the package is {package}"))
             }
             _ => Error::failed(self.name, format!("cannot be started: {}", reason(&e))),
         })?;
-        let said = child.stderr.take().map(|stderr| thread::spawn(move || all_of(stderr)));
         let stdout = child.stdout.take();
-        Ok(Running { child, stdout, said, name: self.name, object: self.object, also_fine: self.also_fine })
+        Ok(Running {
+            child,
+            stdout,
+            said: None,
+            name: self.name,
+            object: self.object,
+            also_fine: self.also_fine,
+        })
     }
 
     /// Runs it to its end: what it wrote to standard output.
@@ -123,6 +136,23 @@ impl Program {
         let output = running.stdout().map(all_of).unwrap_or_default();
         running.finish_after(&output)?;
         Ok(output)
+    }
+
+    /// Runs it to its end, and hands over each line that it says on standard error. What it writes is thrown away.
+    ///
+    /// Errors: it cannot be started; it failed.
+    pub fn listen(mut self, mut each: impl FnMut(&str)) -> Result<()> {
+        self.command.stdout(Stdio::null());
+        let mut running = self.spawn()?;
+        let mut last = Vec::new();
+        if let Some(stderr) = running.child.stderr.take() {
+            for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
+                each(&String::from_utf8_lossy(&line));
+                last = line;
+            }
+        }
+        running.said = Some(thread::spawn(move || last));
+        running.finish().map(drop)
     }
 
     /// Runs it to its end.
@@ -233,6 +263,7 @@ pub(crate) fn bare(line: &str) -> &str {
         mark.contains(" @ 0x").then_some(words)
     });
     let words = after_mark.unwrap_or(line);
+    let words = ["[error] ", "[fatal] "].iter().find_map(|level| words.strip_prefix(level)).unwrap_or(words);
     words.strip_prefix("Error: ").or_else(|| words.strip_prefix("file:")).unwrap_or(words)
 }
 

@@ -40,8 +40,8 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 const TERMINAL_PERIOD: Duration = Duration::from_millis(500);
 
 impl Progress {
-    /// Of a job in `passes` passes; it is silent where it is told to be `quiet`.
-    pub fn start(name: &str, passes: usize, disk: Arc<Disk>, quiet: bool) -> Self {
+    /// Of a job in `passes` passes, with what it has on the `disk`; it is silent where it is told to be `quiet`.
+    pub fn start(name: &str, passes: usize, disk: Option<Arc<Disk>>, quiet: bool) -> Self {
         let state = State {
             name: name.into(),
             passes,
@@ -56,7 +56,7 @@ impl Progress {
         let shared = Arc::new((Mutex::new(state), Condvar::new()));
         let on_terminal = std::io::stderr().is_terminal();
         let theirs = Arc::clone(&shared);
-        let thread = (!quiet).then(|| thread::spawn(move || draw(&theirs, &disk, on_terminal)));
+        let thread = (!quiet).then(|| thread::spawn(move || draw(&theirs, disk.as_deref(), on_terminal)));
         Self { shared, thread }
     }
 
@@ -88,14 +88,17 @@ impl Drop for Progress {
     }
 }
 
-fn draw(shared: &(Mutex<State>, Condvar), disk: &Disk, on_terminal: bool) {
+fn draw(shared: &(Mutex<State>, Condvar), disk: Option<&Disk>, on_terminal: bool) {
     let period = if on_terminal { TERMINAL_PERIOD } else { LOG_PERIOD };
     let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
     while !state.over {
         let (guard, timeout) = shared.1.wait_timeout(state, period).unwrap_or_else(PoisonError::into_inner);
         state = guard;
         if timeout.timed_out() && state.total > 0 {
-            let line = format!("{state}, disk {}, peak {}", size(disk.now()), size(disk.peak()));
+            let disk = disk.map_or(String::new(), |disk| {
+                format!(", disk {}, peak {}", size(disk.now()), size(disk.peak()))
+            });
+            let line = format!("{state}{disk}");
             // That standard error is closed is no reason to fail.
             let _ = if on_terminal {
                 write!(std::io::stderr(), "\r{line}\x1b[K")

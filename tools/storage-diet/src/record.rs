@@ -1,9 +1,13 @@
 //! What a job is, as its folder has it.
 
 use crate::{
-    film::{Facts, Source},
+    film::Source,
     folder::{Finished, RECORD, SEGMENTS, read},
+    reading::Reading,
     recipe::{Recipe, VIDEO},
+    span::Span,
+    timeline::Timeline,
+    values,
     variables::{Variables, is_crop},
 };
 use cli::{Error, Result};
@@ -22,8 +26,8 @@ pub struct Record {
     pub settings: BTreeMap<String, String>,
     /// The film that it is made from.
     pub source: Source,
-    /// What is in that.
-    pub facts: Facts,
+    /// What that was read to be.
+    pub reading: Reading,
     /// The crop, where `CROP=auto` was asked for.
     pub crop: Option<String>,
     /// The picture's size before the network, `WxH`.
@@ -33,7 +37,7 @@ pub struct Record {
 }
 
 /// The version of records that this writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 impl Record {
     /// That of a job's folder.
@@ -44,6 +48,9 @@ impl Record {
         if record.version != VERSION {
             return wrong(format!("is of version {}; this is for {VERSION}", record.version));
         }
+        if !record.reading.pictures.is_sound() {
+            return wrong("reading: is none that was made".into());
+        }
         if !record.crop.as_deref().is_none_or(is_crop) {
             return wrong(format!("crop: {:?} is none", record.crop));
         }
@@ -51,6 +58,18 @@ impl Record {
             return wrong(format!("prepared: {:?} is not WxH", record.prepared));
         }
         Ok(record)
+    }
+
+    /// Where the film's pictures belong.
+    pub fn timeline(&self, variables: &Variables) -> Timeline {
+        values::timeline(&self.reading, variables)
+    }
+
+    /// The frames of the job's film.
+    ///
+    /// Errors (usage): more than there are.
+    pub fn span(&self, variables: &Variables) -> Result<Span> {
+        Span::new(&self.timeline(variables), variables)
     }
 
     /// The variables of the job, checked as if they were typed.

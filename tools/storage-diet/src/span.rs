@@ -1,10 +1,10 @@
 //! Which frames of the film the stages read and make.
 
-use crate::{template::Values, variables::Variables};
+use crate::{template::Values, timeline::Timeline, variables::Variables};
 use cli::{Error, Result};
 use sr_window::window::Grid;
 
-/// Frames of the film, numbered as the source has them. Only where a part ends before the film does are the last three not
+/// Frames of the film, numbered as its [`Timeline`] has them: from the source's first on, unless its pictures change before. Only where a part ends before the film does are the last three not
 /// the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -25,19 +25,19 @@ pub struct Span {
 }
 
 impl Span {
-    /// That of a job on a film of `film` frames, before it has made any.
+    /// That of a job on a film, before it has made any frame.
     ///
     /// Errors (usage): more frames than there are; a part that is not there.
-    pub fn new(film: u64, variables: &Variables) -> Result<Self> {
-        let (start, frames) =
-            (variables.number("START"), variables.given("FRAMES").map(|_| variables.number("FRAMES")));
+    pub fn new(timeline: &Timeline, variables: &Variables) -> Result<Self> {
+        let (film, base) = (timeline.frames(), timeline.base);
+        let start = variables.number("START").saturating_sub(base);
+        let frames = variables.given("FRAMES").map(|_| variables.number("FRAMES"));
         let last = frames.map_or(film, |frames| start.saturating_add(frames));
         if last > film || start >= last {
-            let asked = format!("START={start} FRAMES={}", variables.get("FRAMES"));
-            return Err(Error::usage(
-                variables.get("SRC"),
-                format!("has {film} frames; {asked} were asked for"),
-            ));
+            let frames = frames.map_or(String::new(), |frames| format!(" FRAMES={frames}"));
+            let asked = format!("START={}{frames}", variables.number("START"));
+            let has = format!("has {} frames; {asked} was asked for", film + base);
+            return Err(Error::usage(variables.get("SRC"), has));
         }
         let (start, end) = match variables.part() {
             Some(part) => part_of(start, last, part, segment(variables))?,
@@ -117,6 +117,10 @@ fn part_of(start: u64, end: u64, (i, n): (u64, u64), segment: u64) -> Result<(u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        reading::{Picture, Pictures, Run},
+        timeline::Gaps,
+    };
     use proptest::prelude::*;
 
     fn variables(typed: &str) -> Variables {
@@ -125,9 +129,16 @@ mod tests {
         Variables::new(&typed).unwrap()
     }
 
+    fn film(frames: u64) -> Timeline {
+        let run = Run { frames, first: 0, step: 40, kind: 0 };
+        let kinds = vec![Picture::default()];
+        let pictures = Pictures { time_base: (1, 1000), kinds, runs: vec![run], ..Pictures::default() };
+        Timeline::new(&pictures, timebase::Rational::whole(25), Gaps::Refuse, 0)
+    }
+
     #[test]
     fn a_whole_film() {
-        let span = Span::new(25, &variables("WINDOW=8 OVERLAP=2")).unwrap();
+        let span = Span::new(&film(25), &variables("WINDOW=8 OVERLAP=2")).unwrap();
         assert_eq!(span, Span { start: 0, end: 25, next: 0, first: 0, seen: 25, read: 25, film: 25 });
         let from = span.from(20, &variables("WINDOW=8 OVERLAP=2")).unwrap();
         assert_eq!((from.next, from.first), (20, 14));
@@ -135,7 +146,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_begins_with_its_context() {
-        let span = Span::new(100, &variables("WINDOW=8 OVERLAP=2 START=40 FRAMES=10")).unwrap();
+        let span = Span::new(&film(100), &variables("WINDOW=8 OVERLAP=2 START=40 FRAMES=10")).unwrap();
         assert_eq!(span, Span { start: 40, end: 50, next: 40, first: 38, seen: 50, read: 50, film: 100 });
         let mut values = Values::default();
         span.tell(&mut values);
@@ -144,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_part_ends_as_if_the_film_went_on() {
-        let span = Span::new(25, &variables("WINDOW=8 OVERLAP=2 SEGMENT=7f PART=1/2")).unwrap();
+        let span = Span::new(&film(25), &variables("WINDOW=8 OVERLAP=2 SEGMENT=7f PART=1/2")).unwrap();
         assert_eq!(span, Span { start: 0, end: 14, next: 0, first: 0, seen: 18, read: 19, film: 25 });
         let mut values = Values::default();
         span.tell(&mut values);
@@ -156,9 +167,9 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused() {
-        let said = |typed: &str| Span::new(25, &variables(typed)).unwrap_err().to_string();
-        assert_eq!(said("SRC=/f FRAMES=26"), "/f: has 25 frames; START=0 FRAMES=26 were asked for");
-        assert_eq!(said("SRC=/f START=25"), "/f: has 25 frames; START=25 FRAMES= were asked for");
+        let said = |typed: &str| Span::new(&film(25), &variables(typed)).unwrap_err().to_string();
+        assert_eq!(said("SRC=/f FRAMES=26"), "/f: has 25 frames; START=0 FRAMES=26 was asked for");
+        assert_eq!(said("SRC=/f START=25"), "/f: has 25 frames; START=25 was asked for");
         assert_eq!(said("SEGMENT=10f PART=1/4"), "PART=1/4: there are only 3 segments of 10 frames");
     }
 

@@ -2,6 +2,7 @@
 
 use crate::makefile::Makefile;
 use cli::{Error, Length, Result, Size, parse_bytes};
+use rawstream::Matrix;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use timebase::Rational;
@@ -9,7 +10,7 @@ use timebase::Rational;
 /// The language that `subs` reads unless LANG is typed. The Makefile cannot have it: there it would be everybody's locale.
 const LANG: &str = "eng";
 
-/// Frames a second of the films that this is for.
+/// Frames a second of the films that this is for, where FROM does not say otherwise.
 pub const RATE: u64 = 25;
 
 /// What a variable holds.
@@ -41,6 +42,8 @@ enum Kind {
     Scale,
     /// `W:H:X:Y`, `none` or `auto`.
     Crop,
+    /// What `deint-crop --matrix-in` takes.
+    Matrix,
     /// What `sr-window --device` takes.
     Device,
     /// `I/N`.
@@ -60,6 +63,9 @@ const KINDS: &[(&str, Kind, bool, bool)] = &[
     ("ENGINE", Kind::Command, true, true),
     ("START", Kind::Frame, false, true),
     ("FRAMES", Kind::Frames, true, true),
+    ("FROM", Kind::One(&["24", "25"]), false, true),
+    ("GAPS", Kind::One(&["cut", "repeat"]), true, true),
+    ("MATRIX", Kind::Matrix, true, true),
     ("PART", Kind::Part, true, true),
     ("KEEP", Kind::One(&["1"]), true, true),
     ("SAMPLES", Kind::Whole(1, 1000), false, false),
@@ -99,8 +105,9 @@ impl Variables {
                 return Err(unknown(name));
             }
         }
+        let rate = checked("FROM", values.get("FROM").map_or("", String::as_str), 1)?.parse().unwrap_or(1);
         for (name, value) in &mut values {
-            *value = checked(name, value)?;
+            *value = checked(name, value, rate)?;
         }
         // What is left to the encoder, the Makefile says by the encoder's name.
         let encoder = values.get("ENCODER").cloned().unwrap_or_default();
@@ -146,7 +153,7 @@ impl Variables {
 
     /// The same with another value.
     pub fn with(mut self, name: &str, value: impl ToString) -> Result<Self> {
-        let value = checked(name, &value.to_string())?;
+        let value = checked(name, &value.to_string(), self.number("FROM"))?;
         self.0.insert(name.into(), value);
         Ok(self)
     }
@@ -205,8 +212,8 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// One value in its one spelling.
-fn checked(name: &str, value: &str) -> Result<String> {
+/// One value in its one spelling; times are frames of a film of so many a second.
+fn checked(name: &str, value: &str, rate: u64) -> Result<String> {
     let (_, kind, may_be_empty, _) = KINDS.iter().find(|(n, ..)| *n == name).ok_or_else(|| unknown(name))?;
     let wrong = |why: String| Error::usage(format!("{name}={value}"), why);
     if value.contains('\0') {
@@ -220,22 +227,22 @@ fn checked(name: &str, value: &str) -> Result<String> {
         };
         return if *may_be_empty { Ok(String::new()) } else { Err(which()) };
     }
-    kind.parse(value).map_err(wrong)
+    kind.parse(value, rate).map_err(wrong)
 }
 
 impl Kind {
-    fn parse(self, value: &str) -> std::result::Result<String, String> {
+    fn parse(self, value: &str, rate: u64) -> std::result::Result<String, String> {
         let word = value.trim();
         match self {
             Self::Path { words } if words.contains(&value) => Ok(value.into()),
             Self::Path { .. } => absolute(value),
             Self::Command => command(value),
-            Self::Frame => frames(word).map(|n| n.to_string()),
-            Self::Frames => match frames(word)? {
+            Self::Frame => frames(word, rate).map(|n| n.to_string()),
+            Self::Frames => match frames(word, rate)? {
                 0 => Err("a film has at least one frame".into()),
                 n => Ok(n.to_string()),
             },
-            Self::Length => match frames(word) {
+            Self::Length => match frames(word, rate) {
                 Ok(n) if n > 0 && !word.bytes().all(|b| b.is_ascii_digit()) => Ok(format!("{n}f")),
                 _ => Err("say a time, such as 10min, or frames, such as 15000f".into()),
             },
@@ -264,6 +271,9 @@ impl Kind {
             },
             Self::Crop if ["none", "auto"].contains(&word) => Ok(word.into()),
             Self::Crop => crop(word).ok_or_else(|| "say W:H:X:Y, such as 1024:432:0:72, none or auto".into()),
+            Self::Matrix => {
+                word.parse::<Matrix>().map(|matrix| matrix.to_string()).map_err(|e| e.to_string())
+            }
             Self::Device => device(word).ok_or_else(|| "say auto, cpu, cuda or cuda:0,1".into()),
             Self::Part => match part(word) {
                 Some((i, n)) => Ok(format!("{i}/{n}")),
@@ -304,12 +314,12 @@ fn command(line: &str) -> std::result::Result<String, String> {
 }
 
 /// Frames as a number, or as many as go into a length.
-fn frames(text: &str) -> std::result::Result<u64, String> {
+fn frames(text: &str, rate: u64) -> std::result::Result<u64, String> {
     let wrong = || "say frames, such as 500, or a time, such as 20s".to_owned();
     let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>());
     let frames = match (number, text.parse::<Length>()) {
         (Some(number), _) => number.ok(),
-        (None, length) => length.ok().and_then(|length| length.frames(Rational::whole(RATE as i64))),
+        (None, length) => length.ok().and_then(|length| length.frames(Rational::whole(rate as i64))),
     };
     frames.filter(|&n| n <= 1_000_000_000_000).ok_or_else(wrong)
 }

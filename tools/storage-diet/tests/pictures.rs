@@ -5,7 +5,13 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use storage_diet::verify::verify;
+use storage_diet::{
+    probe::Film,
+    reading::Reading,
+    timeline::{Gaps, Timeline},
+    verify::{Against, verify},
+};
+use timebase::Rational;
 
 fn ffmpeg(args: &str, filters: &str, out: &Path) {
     let before = ["-v", "error", "-nostdin", "-y"];
@@ -31,7 +37,10 @@ fn proof(source: &Path, frames: &str) -> Result<(), String> {
     let filters = format!("select='{frames}',scale=iw/2:-2:flags=area,setsar=1,settb=1/24,setpts=N");
     ffmpeg(&format!("-i {} -r 24", source.display()), &filters, &film);
     let name = format!("{}: pictures: ", film.display());
-    let proof = verify(&Session::new("storage-diet"), &film, Some(source), 0, None);
+    let reading = &Reading::of(source, &Film::read(source).unwrap(), &|_| ()).unwrap();
+    let timeline = &Timeline::new(&reading.pictures, Rational::whole(25), Gaps::Refuse, 0);
+    let against = Against { path: source, reading, timeline, start: 0, prepare: None };
+    let proof = verify(&Session::new("storage-diet"), &film, Some(against));
     proof.map_err(|e| e.to_string().replace(&name, ""))
 }
 

@@ -25,7 +25,7 @@ pub fn hold(target: &str, file: &[u8]) {
 fn only_times_change(format: Option<Format>, file: &[u8]) {
     let map = |from, to| {
         let (from, to) = (Rational::whole(from), Rational::whole(to));
-        Map { instants: Retime::between(from, to).unwrap(), frame_rate: Rational::whole(25) }
+        Map { instants: Retime::between(from, to).unwrap(), frame_rate: Rational::whole(25), cuts: &[] }
     };
     let unchanged = scanned(format, file, &map(1, 1)).retime(map(1, 1), "file").unwrap();
     assert!(file.starts_with(&unchanged.bytes));
@@ -65,6 +65,6 @@ fn converts(file: &[u8]) {
     let [from, to, text @ ..] = file else { return };
     let format = |n: &u8| Format::ALL[usize::from(*n) % Format::ALL.len()];
     let instants = Retime::new(Rational::new(25, 24).unwrap()).unwrap();
-    let map = Map { instants, frame_rate: Rational::whole(25) };
+    let map = Map { instants, frame_rate: Rational::whole(25), cuts: &[] };
     let _ = convert(&String::from_utf8_lossy(text), format(from), format(to), map);
 }

@@ -21,7 +21,7 @@ pub struct Converted {
 /// Reads `text` as `from`, maps its times and writes it as `to`.
 ///
 /// Errors: a format that is pictures; a file that its format's reader cannot make cues of; a time that cannot be mapped.
-pub fn convert(text: &str, from: Format, to: Format, map: Map) -> Result<Converted, String> {
+pub fn convert(text: &str, from: Format, to: Format, map: Map<'_>) -> Result<Converted, String> {
     let mut losses = Losses::default();
     let (mut cues, frame_rate) = from.read(text, map.frame_rate, &mut losses)?;
     cues.sort_by_cached_key(|cue| key(cue.start));

@@ -45,7 +45,7 @@ pub struct Scanned<'a> {
 
 impl<'a> Scanned<'a> {
     /// Scans text, or bytes where the format is binary.
-    pub fn new(file: &'a [u8], format: Format, map: &Map) -> Self {
+    pub fn new(file: &'a [u8], format: Format, map: &Map<'_>) -> Self {
         if format.is_binary() {
             return Self { file, text: None, found: format.scan_bytes(file) };
         }
@@ -82,7 +82,7 @@ impl<'a> Scanned<'a> {
     /// The file with its times mapped; `name` stands for it in messages.
     ///
     /// Errors: a time that cannot be mapped or does not fit its field.
-    pub fn retime(&self, map: Map, name: &str) -> Result<Retimed> {
+    pub fn retime(&self, map: Map<'_>, name: &str) -> Result<Retimed> {
         let mut mapper = Mapper::new(map);
         let mut edited = Vec::with_capacity(self.file.len() + self.file.len() / 16);
         let (mut copied, mut spelled) = (0, Vec::new());

@@ -2,30 +2,33 @@
 
 use crate::field::{Field, Role};
 use std::collections::VecDeque;
-use timebase::{Rational, Retime, TickMap};
+use timebase::{Cut, Rational, Retime, TickMap, without};
 
-/// How times change: `time * ratio + shift`, each rounded once to a tick of its field.
+/// How times change: what is cut out before an instant is taken off, and then `time * ratio + shift`, rounded once to a tick
+/// of its field.
 #[derive(Clone, Copy, Debug)]
-pub struct Map {
+pub struct Map<'a> {
     /// Scales instants and shifts them.
     pub instants: Retime,
     /// Frames a second before, for formats that count the film's frames and do not say.
     pub frame_rate: Rational,
+    /// Stretches that the film goes without, in order, on the clock before.
+    pub cuts: &'a [Cut],
 }
 
 /// A [`Map`] at work: factors for the clocks met last. A file usually has one or two; one may have a clock for each of its
 /// chapters.
-pub struct Mapper {
-    map: Map,
+pub struct Mapper<'a> {
+    map: Map<'a>,
     known: VecDeque<(Rational, Rational, bool, TickMap)>,
 }
 
 /// As many factors are kept.
 const KNOWN: usize = 8;
 
-impl Mapper {
+impl<'a> Mapper<'a> {
     /// Nothing met so far.
-    pub const fn new(map: Map) -> Self {
+    pub const fn new(map: Map<'a>) -> Self {
         Self { map, known: VecDeque::new() }
     }
 
@@ -67,6 +70,13 @@ impl Mapper {
     /// Errors: the time does not fit 64 bits.
     pub fn mapped(&mut self, ticks: i64, from: Rational, to: Rational, instant: bool) -> Result<i64, String> {
         let too_long = || "a time that is too long".to_owned();
+        let ticks = if instant && !self.map.cuts.is_empty() {
+            let time = Rational::whole(ticks).checked_div(from);
+            let left = time.and_then(|time| without(self.map.cuts, time)?.checked_mul(from));
+            left.ok_or_else(too_long)?.round()
+        } else {
+            ticks
+        };
         let known = self.known.iter().find(|k| (k.0, k.1, k.2) == (from, to, instant)).map(|k| k.3);
         let factors = match known {
             Some(factors) => factors,

@@ -73,7 +73,7 @@ fn parse_shift(text: &str) -> std::result::Result<Rational, String> {
 }
 
 impl Args {
-    fn map(&self, session: &Session) -> Result<Map> {
+    fn map(&self, session: &Session) -> Result<Map<'static>> {
         let spoken =
             [("--from", Some(&self.from)), ("--to", Some(&self.to)), ("--ratio", self.ratio.as_ref())];
         for (flag, note) in spoken.iter().filter_map(|(flag, s)| Some((flag, s.as_ref()?.note.as_ref()?))) {
@@ -88,7 +88,7 @@ impl Args {
         session.setting("ratio", retime.ratio().fraction());
         session.setting("shift_s", self.shift.unwrap_or(Rational::whole(0)).fraction());
         let instants = self.shift.map_or(retime, |shift| retime.shifted(shift));
-        Ok(Map { instants, frame_rate: self.from.value })
+        Ok(Map { instants, frame_rate: self.from.value, cuts: &[] })
     }
 
     /// Is the input, which begins like this, anything but bytes?
@@ -157,7 +157,7 @@ impl Tool for Args {
 fn retime(
     session: &Session,
     file: &Scanned<'_>,
-    map: Map,
+    map: Map<'_>,
     name: &str,
     write: impl FnOnce(&[u8]) -> Result<()>,
 ) -> Result<u64> {
@@ -172,7 +172,7 @@ fn retime(
 }
 
 /// Converts standard input to another format, and says what that has no place for.
-fn converted(session: &Session, input: &[u8], from: Format, to: Format, map: Map) -> Result<()> {
+fn converted(session: &Session, input: &[u8], from: Format, to: Format, map: Map<'_>) -> Result<()> {
     let text = str::from_utf8(input).map_err(|e| {
         Error::failed("<stdin>", format!("byte {}: not UTF-8, which a conversion needs", e.valid_up_to()))
     })?;

@@ -4,12 +4,12 @@ use std::process::Command;
 use subs_retime::{Format, Map, Scanned};
 use timebase::{Rational, Retime};
 
-fn map(from: i64, to: i64) -> Map {
+fn map(from: i64, to: i64) -> Map<'static> {
     let (from, to) = (Rational::whole(from), Rational::whole(to));
-    Map { instants: Retime::between(from, to).unwrap(), frame_rate: from }
+    Map { instants: Retime::between(from, to).unwrap(), frame_rate: from, cuts: &[] }
 }
 
-fn shifted(seconds: i64) -> Map {
+fn shifted(seconds: i64) -> Map<'static> {
     let map = map(1, 1);
     Map { instants: map.instants.shifted(Rational::whole(seconds)), ..map }
 }

@@ -3,9 +3,9 @@
 use subs_retime::{Format, Map, Scanned, convert::convert};
 use timebase::{Rational, Retime};
 
-fn pal() -> Map {
+fn pal() -> Map<'static> {
     let (from, to) = (Rational::whole(25), Rational::whole(24));
-    Map { instants: Retime::between(from, to).unwrap(), frame_rate: from }
+    Map { instants: Retime::between(from, to).unwrap(), frame_rate: from, cuts: &[] }
 }
 
 /// The converted text, and what was lost.
@@ -93,8 +93,11 @@ fn to_each_text_format() {
 
 #[test]
 fn and_back() {
-    let unchanged =
-        Map { instants: Retime::new(Rational::whole(1)).unwrap(), frame_rate: Rational::whole(24) };
+    let unchanged = Map {
+        instants: Retime::new(Rational::whole(1)).unwrap(),
+        frame_rate: Rational::whole(24),
+        cuts: &[],
+    };
     for format in [Format::Vtt, Format::Ass, Format::Ttml] {
         let (there, _) = converted(SRT, Format::Srt, format);
         let back = convert(&there, format, Format::Srt, unchanged).unwrap();

@@ -186,9 +186,9 @@ fn sides(fixture: &str) -> (String, String) {
     (before + rest, after + rest)
 }
 
-fn map(from: i64, to: i64) -> Map {
+fn map(from: i64, to: i64) -> Map<'static> {
     let (from, to) = (Rational::whole(from), Rational::whole(to));
-    Map { instants: Retime::between(from, to).unwrap(), frame_rate: from }
+    Map { instants: Retime::between(from, to).unwrap(), frame_rate: from, cuts: &[] }
 }
 
 fn retimed(file: &[u8], format: Format, map: Map) -> Vec<u8> {
@@ -267,8 +267,11 @@ fn back_within_a_tick_in_the_same_order() {
 fn a_shift_moves_instants_and_nothing_else() {
     let shifted = |format, text: &str, by: i64| {
         let map = map(1, 1);
-        let map =
-            Map { instants: map.instants.shifted(Rational::whole(by)), frame_rate: Rational::whole(25) };
+        let map = Map {
+            instants: map.instants.shifted(Rational::whole(by)),
+            frame_rate: Rational::whole(25),
+            cuts: &[],
+        };
         let retimed = Scanned::new(text.as_bytes(), format, &map).retime(map, "test");
         retimed.map(|r| String::from_utf8(r.bytes).unwrap()).map_err(|e| e.to_string())
     };

@@ -4,8 +4,10 @@
 //! `from` to `to` frames a second multiplies every time by `from/to`; the product is rounded once, to the nearest
 //! tick and halves away from zero, so that errors never add up and the map of `-t` is minus the map of `t`.
 
+mod cut;
 mod rational;
 mod retime;
 
+pub use cut::{Cut, without};
 pub use rational::{ParseRationalError, Rational, Spoken};
 pub use retime::{Retime, TickMap};

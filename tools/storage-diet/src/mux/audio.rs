@@ -3,8 +3,10 @@
 
 use super::{Job, ac3::Mix, labels::labels};
 use crate::{
+    clock::Clock,
     probe::{Stream, Track},
     program::{Program, file},
+    reading::{Layout, Sound},
 };
 use cli::{Error, Result, Session};
 use std::{fmt, str::FromStr};
@@ -136,12 +138,22 @@ pub(super) fn track(
     session: &Session,
     job: &Job<'_>,
     n: usize,
-    sound: &Stream,
+    (sound, read): (&Stream, &Sound),
     track: &Track,
 ) -> Result<Vec<String>> {
     let name = format!("{}: sound track {n}", job.src.display());
     let failed = |reason: &str| Error::failed(&name, reason);
     let index = sound.index.to_string();
+    let Some(layout) = read.layout() else {
+        session.note(format_args!("{name}: nothing of it can be decoded, left out"));
+        return Ok(Vec::new());
+    };
+    let sound = &Stream {
+        channels: Some(layout.channels),
+        sample_rate: Some(layout.sample_rate),
+        bit_rate: read.bit_rate().or(sound.bit_rate),
+        ..sound.clone()
+    };
     let rate = sound.sample_rate.filter(|&rate| rate > 0).ok_or_else(|| failed("has no sample rate"))?;
     let long = Rational::whole(rate.try_into().map_err(|_| failed("has no sample rate"))?);
     let samples = long.checked_mul(job.clock.duration).ok_or_else(|| failed("has too many samples"))?.round();
@@ -163,23 +175,71 @@ pub(super) fn track(
     }
 
     let micro = |seconds: Rational| seconds.checked_mul(Rational::whole(1_000_000)).map(Rational::round);
-    let begins =
-        job.clock.lead_in(job.start).and_then(|lead| lead.checked_add(job.clock.zero)).and_then(micro);
+    let begins = micro(job.clock.begins);
     let begins = begins.ok_or_else(|| failed("begins at a time that cannot be counted"))?;
     let ratio =
         job.clock.retime().map(Retime::ratio).ok_or_else(|| failed("has a rate that cannot be counted"))?;
     let (lag, end) = (encoder.lag, encoder.lag + encoder.whole(samples));
     let filters = format!(
-        "asetpts=PTS-{begins}/1000000/TB,aresample=async=1:min_hard_comp=0.02:first_pts=0,{},apad,\
+        "asetpts=PTS-{begins}/1000000/TB,aresample=async=1:min_hard_comp=0.02:first_pts=0,{}{},apad,\
          atrim=start_sample={lag}:end_sample={end},asetpts=N/SR/TB",
+        without(job.clock, job.clock.begins.to_f64(), rate),
         job.audio.slower(ratio, rate)
     );
     let out = format!("sound{n}.{}", encoder.file);
     let decoder: &[&str] = if matches!(sound.codec(), "ac3" | "eac3") { &["-drc_scale", "0"] } else { &[] };
-    let ffmpeg = Program::ffmpeg().about(&name).arg("-copyts").args(decoder).arg("-i").arg(file(&job.src));
-    let ffmpeg = ffmpeg.args(["-map", &format!("0:{index}"), "-map_metadata", "-1", "-map_chapters", "-1"]);
-    ffmpeg.args(["-af", &filters]).args(encoder.options).arg(file(&job.fresh(&out)?)).run()?;
+    let map = ["-map", &format!("0:{index}"), "-map_metadata", "-1", "-map_chapters", "-1"];
+    let decode = || {
+        Program::ffmpeg().about(&name).arg("-copyts").args(decoder).arg("-i").arg(file(&job.src)).args(map)
+    };
+    let out_file = job.fresh(&out)?;
+    if read.changes() {
+        // Filters begin anew at each change, and with them their clock: one ffmpeg brings all of it to one layout, with the
+        // times that it has, and another does the rest.
+        let Layout { channels, channel_layout, .. } = layout;
+        let one = format!("aformat=sample_fmts=flt:sample_rates={rate}:channel_layouts={channel_layout}");
+        let all: Vec<String> = (0..*channels).map(|channel| channel.to_string()).collect();
+        let named = format!("channelmap=map={}:channel_layout={channel_layout},{filters}", all.join("|"));
+        let mut one = decode().args(["-af", &one, "-c:a", "pcm_f32le", "-f", "nut", "-"]).start()?;
+        let pipe = one.stdout().ok_or_else(|| failed("cannot be read"))?;
+        let rest = Program::ffmpeg()
+            .about(&name)
+            .stdin(pipe)
+            .args(["-copyts", "-f", "nut", "-i", "-", "-af", &named]);
+        let rest = rest.args(encoder.options).arg(file(&out_file)).run();
+        match one.finish() {
+            Err(e) if rest.is_ok() => return Err(e),
+            _ => rest?,
+        }
+        session.note(format_args!("{name}: its layout changes; all of it becomes {channel_layout}"));
+    } else {
+        decode().args(["-af", &filters]).args(encoder.options).arg(file(&out_file)).run()?;
+    }
     Ok([vec!["--sync".into(), format!("0:{}", job.delay)], labels(track), vec![out]].concat())
+}
+
+/// Filters that leave out what is cut out of the film, of sound without a hole whose first sample is heard at second `origin`
+/// of the source.
+pub(crate) fn without(clock: &Clock, origin: f64, rate: u64) -> String {
+    if clock.cuts.is_empty() {
+        return String::new();
+    }
+    // Pieces of a quarter of a frame, or so that they are whole samples: what is left out is as long as the frames are.
+    let frames = clock.from.round().unsigned_abs().max(1);
+    let per_second =
+        [4 * frames, 2 * frames, frames].into_iter().find(|&n| rate.is_multiple_of(n)).unwrap_or(100);
+    let outside = clock.cuts.iter().map(|cut| {
+        let pieces = |seconds: f64| (seconds * per_second as f64).round();
+        let begins = pieces(cut.at.to_f64() - origin);
+        // Borders between the beginnings of two pieces.
+        let at = |piece: f64| (piece - 0.5) / per_second as f64;
+        format!("between(t,{:.4},{:.4})", at(begins), at(begins + pieces(cut.length.to_f64())))
+    });
+    format!(
+        "asetnsamples=n={}:p=0,aselect='not({})',asetpts=N/SR/TB,",
+        rate / per_second,
+        outside.collect::<Vec<_>>().join("+")
+    )
 }
 
 #[cfg(test)]

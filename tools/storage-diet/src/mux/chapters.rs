@@ -75,11 +75,12 @@ pub fn cut(xml: &str, clock: &Clock) -> Option<String> {
         let own_end = time(atom, "ChapterTimeEnd");
         let next = atoms[n + 1..].iter().find(|next| next.depth == atom.depth);
         let end = own_end.map(|(_, end)| end).or_else(|| Some(time(next?, "ChapterTimeStart")?.1));
-        let Some(moved) = clock.chapter(start, end) else {
+        if !clock.has_chapter(start, end) {
             edits.push((atom.all.clone(), String::new()));
             continue;
-        };
+        }
         kept.push(*atom);
+        let moved = start.checked_sub(clock.zero).unwrap_or(start).max(Rational::whole(0));
         if clock.zero != Rational::whole(0) {
             edits.push((place.inside.clone(), spelled(moved)));
             if let Some((place, end)) =
@@ -176,8 +177,8 @@ mod tests {
 
     fn clock(zero: i64, end: i64) -> Clock {
         let seconds = Rational::whole;
-        let (from, to, first) = (seconds(25), seconds(24), seconds(0));
-        Clock { from, to, first, zero: seconds(zero), end: seconds(end), duration: seconds(1) }
+        let (from, to, zero) = (seconds(25), seconds(24), seconds(zero));
+        Clock { from, to, zero, begins: zero, end: seconds(end), duration: seconds(1), cuts: Vec::new() }
     }
 
     fn atom(start: &str, more: &str) -> String {

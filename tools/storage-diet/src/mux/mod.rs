@@ -1,7 +1,7 @@
 //! The finished film: pictures, and everything else of the source on the slower clock.
 
 mod ac3;
-mod audio;
+pub(crate) mod audio;
 mod chapters;
 mod labels;
 mod subtitles;
@@ -13,6 +13,8 @@ use crate::{
     clock::Clock,
     probe::{self, Container, Film, Kind, Stream, Track},
     program::Program,
+    reading::Reading,
+    timeline::Timeline,
 };
 use cli::{Error, Result, Session, reason};
 use std::{
@@ -21,13 +23,17 @@ use std::{
     path::{Path, PathBuf},
 };
 use subs_retime::{Format, Map};
-use timebase::Rational;
+use timebase::{Cut, Rational};
 
 /// What becomes a finished film.
 #[derive(Clone, Debug)]
-pub struct Mux {
+pub struct Mux<'a> {
     /// The film that it is made from.
     pub src: PathBuf,
+    /// What was read of that.
+    pub reading: &'a Reading,
+    /// Where its pictures belong.
+    pub timeline: &'a Timeline,
     /// Its pictures, on the slower clock.
     pub video: PathBuf,
     /// The finished film.
@@ -96,8 +102,9 @@ struct Job<'a> {
     src: PathBuf,
     work: PathBuf,
     audio: Audio,
-    start: u64,
     clock: &'a Clock,
+    /// What is cut out, since the film's zero.
+    cuts: Vec<Cut>,
     is_excerpt: bool,
     /// Milliseconds from the film's zero to its first picture.
     delay: i64,
@@ -119,10 +126,14 @@ impl Job<'_> {
         absolute(to).and_then(|to| symlink(to, &path).map_err(|e| failed(&path, &e)))
     }
 
-    fn map(&self) -> Result<Map> {
+    fn map(&self) -> Result<Map<'_>> {
         let times =
             || Error::failed(self.src.display(), "the ratio of its rate and the film's cannot be counted");
-        Ok(Map { instants: self.clock.retime().ok_or_else(times)?, frame_rate: self.clock.from })
+        Ok(Map {
+            instants: self.clock.retime().ok_or_else(times)?,
+            frame_rate: self.clock.from,
+            cuts: &self.cuts,
+        })
     }
 }
 
@@ -144,17 +155,16 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 /// It is `out` when all of it is on the disk, and not before.
 ///
 /// Errors: all of [`check`]; torn where `video` has frames that `src` has not; what the programs that do the work say.
-pub fn mux(session: &Session, mux: &Mux) -> Result<()> {
+pub fn mux(session: &Session, mux: &Mux<'_>) -> Result<()> {
     let (src, video) = (&mux.src, &mux.video);
     for path in [src, video] {
         probe::exists(path)?;
     }
     mux.audio.check()?;
-    let source = Source::read(src, Film::counted(src)?)?;
+    let source = Source::read(src, Film::read(src)?)?;
     let film = Film::counted(video)?;
     let pictures = film.pictures().ok_or_else(|| Error::failed(video.display(), "has no pictures"))?;
-    let count = |film: &Film| film.pictures().and_then(|stream| stream.nb_read_packets).unwrap_or(0);
-    let (frames, in_film) = (count(&film), count(&source.film));
+    let (frames, in_film) = (pictures.nb_read_packets.unwrap_or(0), mux.timeline.frames());
     if mux.start.saturating_add(frames) > in_film {
         let has = format!(
             "has {frames} frames; {} has {in_film}, and --start leaves out {}",
@@ -164,19 +174,21 @@ pub fn mux(session: &Session, mux: &Mux) -> Result<()> {
         return Err(Error::torn(video.display(), has));
     }
     let to = pictures.rate().ok_or_else(|| Error::failed(video.display(), "has no rate"))?;
-    let clock = Clock::new(src, &source.film, to, mux.start, frames)?;
-    let delay = clock.lead_in(mux.start).zip(clock.retime()).and_then(|(lead, retime)| {
+    let times = || Error::failed(src.display(), "has times that cannot be counted");
+    let of_film = mux.start..mux.start + frames;
+    let clock = Clock::new(mux.timeline, source.film.is_matroska(), to, of_film).ok_or_else(times)?;
+    let delay = clock.lead_in().zip(clock.retime()).and_then(|(lead, retime)| {
         lead.checked_mul(retime.ratio())?.checked_mul(Rational::whole(1000)).map(Rational::round)
     });
+    let since_zero = |cut: &Cut| Some(Cut { at: cut.at.checked_sub(clock.zero)?, ..*cut });
     let job = Job {
         src: absolute(src)?,
         work: mux.work.clone(),
         audio: mux.audio,
-        start: mux.start,
+        cuts: clock.cuts.iter().map(since_zero).collect::<Option<_>>().ok_or_else(times)?,
         clock: &clock,
         is_excerpt: frames != in_film,
-        delay: delay
-            .ok_or_else(|| Error::failed(src.display(), "begins at a time that cannot be counted"))?,
+        delay: delay.ok_or_else(times)?,
     };
     job.link("source", src)?;
     job.link("pictures", video)?;
@@ -205,9 +217,9 @@ pub fn mux(session: &Session, mux: &Mux) -> Result<()> {
     }
 
     let mut sound = Vec::new();
-    for (n, (stream, track)) in source.film.of(Kind::Audio).zip(source.container.of(Kind::Audio)).enumerate()
-    {
-        sound.extend(audio::track(session, &job, n, stream, track)?);
+    let tracks = source.film.of(Kind::Audio).zip(source.container.of(Kind::Audio)).zip(&mux.reading.sound);
+    for (n, ((stream, track), read)) in tracks.enumerate() {
+        sound.extend(audio::track(session, &job, n, (stream, read), track)?);
     }
     let picture = source.container.of(Kind::Video).next().map(labels::labels);
     let options =

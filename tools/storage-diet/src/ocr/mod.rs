@@ -120,5 +120,6 @@ fn read_track(scratch: &Path, src: &Path, track: &Track, language: &str, base: &
 fn srt(json: &str, to: i64) -> std::result::Result<String, String> {
     let from = Rational::whole(25);
     let instants = Retime::between(from, Rational::whole(to)).ok_or("no such rate")?;
-    convert(json, Format::Json, Format::Srt, Map { instants, frame_rate: from }).map(|srt| srt.text)
+    convert(json, Format::Json, Format::Srt, Map { instants, frame_rate: from, cuts: &[] })
+        .map(|srt| srt.text)
 }

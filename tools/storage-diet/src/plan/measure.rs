@@ -301,7 +301,9 @@ impl Bench<'_> {
         sample.span(self.asked.film).tell(&mut values);
         values.set("window", grid.window);
         // Seeking may land on a frame nearby, whose size is as good.
-        values.set("seek", sample.begin() as f64 / crate::variables::RATE as f64);
+        let rate = values.word("from").and_then(|rate| rate.parse::<f64>().ok()).unwrap_or(f64::INFINITY);
+        let base = self.values.word("seek").and_then(|seek| seek.parse::<f64>().ok()).unwrap_or(0.0);
+        values.set("seek", base + sample.begin() as f64 / rate);
         // Of a sample, two segments are made.
         values.set("segment", (sample.frames / 2).max(1));
         values.set("jobs", 1);
@@ -490,12 +492,16 @@ mod tests {
         ] {
             values.set(name, name);
         }
-        for (name, value) in
-            [("encoder", "x265"), ("mezz", "x265"), ("engine", "nearest"), ("reports", "reports")]
-        {
+        for (name, value) in [
+            ("encoder", "x265"),
+            ("mezz", "x265"),
+            ("engine", "nearest"),
+            ("reports", "reports"),
+            ("from", "25"),
+        ] {
             values.set(name, value);
         }
-        for name in ["weights", "device", "max_disk", "keep"] {
+        for name in ["weights", "device", "max_disk", "keep", "places", "matrix", "chromaloc"] {
             values.set_or_not(name, None::<&str>);
         }
         values

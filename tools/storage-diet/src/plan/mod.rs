@@ -12,16 +12,17 @@ pub mod time;
 use crate::{
     check,
     ending::{self, Clocks},
-    film::Facts,
     folder::{Folder, REPORTS, WORK},
     mux::{self, Mux},
     pipe::{self, Surroundings},
     pipeline::Program,
     probe,
+    reading::Reading,
     recipe::Recipe,
     run::Run,
     span::{self, Span},
     template::Values,
+    timeline::Timeline,
     values,
     variables::Variables,
 };
@@ -69,10 +70,11 @@ pub fn plan(run: Run<'_>, variables: &Variables) -> Result<Plan> {
     let (can, cannot) = here(run, recipes, variables)?;
 
     let (began, clocks) = (Instant::now(), Clocks::start());
-    let facts = Facts::read(src)?;
-    let span = Span::new(facts.frames, variables)?;
-    let crop = check::crop(run, variables)?;
-    let prepared = check::prepared(run, variables, crop.as_deref())?;
+    let reading = check::reading(run, NAME, src)?;
+    let (timeline, span) = check::frames(run, &reading, variables)?;
+    let pictures = check::pictures(run, &reading, &timeline, variables, span)?;
+    let crop = check::crop(run, variables, pictures)?;
+    let prepared = check::prepared(run, variables, pictures, crop.as_deref())?;
     let enlarged = values::enlarged(&prepared);
     let learned = StageSample {
         stage: Stage::Learn,
@@ -80,11 +82,11 @@ pub fn plan(run: Run<'_>, variables: &Variables) -> Result<Plan> {
         wall_s: began.elapsed().as_secs_f64(),
         packets: Vec::new(),
     };
-    let values = values::values(variables, (crop.as_deref(), &prepared), span);
+    let values = values::values(variables, pictures, (crop.as_deref(), &prepared), span);
     let folder = Folder::enter(&path)?;
     folder.begin()?;
     run.stop.remember(folder.path(WORK), "stopped; `make plan` begins afresh".into());
-    let measured = samples_of(run, variables, (&values, span), &can, &folder);
+    let measured = samples_of(run, variables, (&reading, &timeline), (&values, span), &can, &folder);
     folder.end();
     let measurements: Vec<_> = std::iter::once(Measurement::Stage(learned)).chain(measured?).collect();
     folder.write(SAMPLES, &measurements)?;
@@ -145,6 +147,7 @@ fn is_a_plans(path: &Path) -> Result<()> {
 fn samples_of(
     run: Run<'_>,
     variables: &Variables,
+    (reading, timeline): (&Reading, &Timeline),
     (values, span): (&Values, Span),
     recipes: &[Recipe],
     folder: &Folder,
@@ -177,6 +180,8 @@ fn samples_of(
     let mut mux_sample = |video: &Path, out: &Path| {
         let mux = Mux {
             src: variables.get("SRC").into(),
+            reading,
+            timeline,
             video: video.into(),
             out: out.into(),
             audio: values::audio(variables),

@@ -23,7 +23,7 @@ use crate::{
     recipe::Recipe,
     record::film_name,
     run::Run,
-    span,
+    span, values,
     variables::Variables,
 };
 use cli::{Error, Result, reason};
@@ -159,7 +159,8 @@ pub fn report(run: Run<'_>, typed: &Variables) -> Result<()> {
 /// The variables of the report's jobs, and what has to be said of them: SAMPLE of the film, from its middle unless START says
 /// otherwise, in some segments, as a film's are, of whole groups of pictures where there is room.
 fn sample(run: Run<'_>, typed: &Variables, recipes: &[Recipe]) -> Result<(Variables, Option<String>)> {
-    let film = film::Facts::read(Path::new(typed.get("SRC")))?.frames;
+    let reading = check::reading(run, NAME, check::film(typed)?)?;
+    let film = values::timeline(&reading, typed).frames();
     let asked = typed.given("FRAMES").map(|_| typed.number("FRAMES"));
     let length = typed.get("SAMPLE").trim_end_matches('f').parse().unwrap_or(1);
     let frames = asked.unwrap_or(film.min(length));

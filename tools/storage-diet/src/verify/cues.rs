@@ -20,7 +20,7 @@ pub fn subtitles(film: &Path, clock: Option<&Clock>) -> Result<Vec<Vec<f64>>> {
         let stream = fields.next().and_then(|index| index.parse().ok());
         let time = fields.next().and_then(|time| time.parse::<Rational>().ok());
         let since_zero = time.and_then(|time| match clock {
-            Some(clock) => (time < clock.end).then_some(time.checked_sub(clock.zero)?),
+            Some(clock) => (time < clock.end).then_some(clock.since_zero(time)?),
             None => Some(time),
         });
         if let Some((stream, time)) = stream.zip(since_zero.filter(|time| *time >= Rational::whole(0))) {
@@ -40,7 +40,11 @@ pub fn subtitles(film: &Path, clock: Option<&Clock>) -> Result<Vec<Vec<f64>>> {
 pub fn chapters(film: &Film, clock: Option<&Clock>) -> Vec<f64> {
     let in_film = film.chapters.iter().filter_map(|chapter| {
         let start = chapter.start_time?;
-        clock.map_or(Some(start.max(Rational::whole(0))), |clock| clock.chapter(start, chapter.end_time))
+        let since_zero = match clock {
+            Some(clock) => clock.has_chapter(start, chapter.end_time).then_some(clock.since_zero(start)?)?,
+            None => start,
+        };
+        Some(since_zero.max(Rational::whole(0)))
     });
     in_film.map(seconds).collect()
 }

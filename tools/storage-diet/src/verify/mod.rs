@@ -10,6 +10,8 @@ pub use pictures::Prepare;
 use crate::{
     clock::Clock,
     probe::{Film, Kind, Stream},
+    reading::{Reading, Sound},
+    timeline::Timeline,
 };
 use cli::{Error, Result, Session};
 use decoded::Decoded;
@@ -26,25 +28,33 @@ const PROMISES: [(&str, &str); 5] = [
     ("color_range", "tv"),
 ];
 
+/// What a film was made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Against<'a> {
+    /// The source.
+    pub path: &'a Path,
+    /// What was read of it.
+    pub reading: &'a Reading,
+    /// Where its pictures belong.
+    pub timeline: &'a Timeline,
+    /// The frame that the film begins with.
+    pub start: u64,
+    /// How the pictures were prepared; without it, that is found out from the film's shape.
+    pub prepare: Option<&'a Prepare>,
+}
+
 /// Proves a finished film: decodes all of it, counts its frames, and holds every stream against the one clock, on which frame
-/// n comes n/24 s after the first. With `source`, the film that it was made from, also that no frame is missing, that each
-/// picture is the source's picture of that number, and that what is heard, read and jumped to is where the source has it,
-/// times 25/24. `start` says which frame of the source the film begins with, `picture` how its pictures were prepared;
-/// without it, that is found out from the film's shape.
+/// n comes n/24 s after the first. Against the film that it was made from, also that no frame is missing, that each picture is
+/// the source's picture of that number and that was where it belongs, and that what is heard, read and jumped to is where the
+/// source has it, times 25/24.
 ///
 /// Prints a line for each stream to standard output: how far it is off at its start, in its middle and at its end, in
 /// milliseconds.
 ///
 /// Errors: anything that is wrong, after everything was looked at. The last finding is the error, those before it are noted.
-pub fn verify(
-    session: &Session,
-    film: &Path,
-    source: Option<&Path>,
-    start: u64,
-    picture: Option<&Prepare>,
-) -> Result<()> {
+pub fn verify(session: &Session, film: &Path, against: Option<Against<'_>>) -> Result<()> {
     let probed = Film::counted(film)?;
-    let source = source.map(|path| Ok((path, Film::read(path)?))).transpose()?;
+    let source = against.map(|against| Ok((against, Film::read(against.path)?))).transpose()?;
     let videos: Vec<_> = probed.of(Kind::Video).filter(|stream| !stream.is_cover()).collect();
     let [video] = videos[..] else {
         return Err(Error::failed(film.display(), format!("{} video streams, not 1", videos.len())));
@@ -58,13 +68,19 @@ pub fn verify(
     let zero = decoded.pictures[0];
     let finish = zero + frames as f64 / 24.0;
     let clock = match &source {
-        Some((path, source)) => {
-            Some((*path, source, Clock::new(path, source, Rational::whole(24), start, frames)?))
+        Some((against, source)) => {
+            let of_film = against.start..against.start + frames;
+            if let Err(why) = against.timeline.check(against.reading, of_film.clone()) {
+                proof.fail(format_args!("{}: {why}", against.path.display()));
+            }
+            let times = || Error::failed(against.path.display(), "has times that cannot be counted");
+            let clock = Clock::new(against.timeline, source.is_matroska(), Rational::whole(24), of_film);
+            Some((*against, source, clock.ok_or_else(times)?))
         }
         None => None,
     };
-    if let Some((path, source, _)) = &clock {
-        proof.pictures((path, source), start, &decoded.pictures, video, picture)?;
+    if let Some((against, source, _)) = &clock {
+        proof.pictures(*against, source, &decoded.pictures, video)?;
     }
 
     for (n, stream) in probed.of(Kind::Audio).enumerate() {
@@ -74,17 +90,19 @@ pub fn verify(
             Some(pieces) => proof.sound(n, stream, pieces, rate, finish - zero)?,
             None => proof.fail(format_args!("sound {n}: nothing of it can be decoded")),
         }
-        if let Some((path, source, clock)) = &clock {
-            let Some(old) = source.of(Kind::Audio).nth(n) else {
+        if let Some((against, source, clock)) = &clock {
+            let mut heard = source.of(Kind::Audio).zip(&against.reading.sound);
+            let Some((old, read)) = heard.by_ref().filter(|(_, read)| read.layout().is_some()).nth(n) else {
                 proof.fail(format_args!("sound {n}: the source has none of that number"));
                 continue;
             };
-            proof.heard(n, stream, (path, old), clock, (zero, finish))?;
+            proof.heard(n, stream, (against.path, old, read), clock, (zero, finish))?;
         }
     }
 
     let new = cues::subtitles(film, None)?;
-    let old = clock.as_ref().map(|(path, _, clock)| cues::subtitles(path, Some(clock))).transpose()?;
+    let old =
+        clock.as_ref().map(|(against, _, clock)| cues::subtitles(against.path, Some(clock))).transpose()?;
     if let Some(old) = old.as_ref().filter(|old| old.len() != new.len()) {
         let (old, new) = (old.len(), new.len());
         proof.fail(format_args!("subtitles: {new} streams with cues, the source has {old}"));
@@ -193,21 +211,15 @@ impl Proof<'_> {
         Ok(Some(frames))
     }
 
-    fn pictures(
-        &mut self,
-        (path, source): (&Path, &Film),
-        start: u64,
-        times: &[f64],
-        video: &Stream,
-        prepare: Option<&Prepare>,
-    ) -> Result<()> {
-        let frames = times.len() as u64;
-        let seen = pictures::compare(self.film, (path, source), start, times, video, prepare)?;
-        if start + frames > seen.in_source {
-            let has = format!("{} has {}", path.display(), seen.in_source);
+    fn pictures(&mut self, against: Against<'_>, source: &Film, times: &[f64], video: &Stream) -> Result<()> {
+        let Against { path, timeline, start, .. } = against;
+        let (frames, in_source) = (times.len() as u64, timeline.frames());
+        let seen = pictures::compare(self.film, against, source, times, video)?;
+        if start + frames > seen.decoded {
+            let has = format!("{} has {}", path.display(), seen.decoded);
             self.fail(format_args!("video: {frames} frames from {start} on; {has}"));
-        } else if start == 0 && frames != seen.in_source {
-            print(&format!("{:16}an excerpt: {frames} of {} frames", "video", seen.in_source))?;
+        } else if frames != in_source {
+            print(&format!("{:16}an excerpt: {frames} of {in_source} frames", "video"))?;
         }
         print(&format!("{:16}{}", "  as seen", seen.summary()))?;
         if let Some(wrong) = seen.wrong {
@@ -235,19 +247,25 @@ impl Proof<'_> {
         &mut self,
         n: usize,
         new: &Stream,
-        (path, old): (&Path, &Stream),
+        (path, old, read): (&Path, &Stream, &Sound),
         clock: &Clock,
         (zero, finish): (f64, f64),
     ) -> Result<()> {
         let span = seconds(clock.duration).min(6.0);
-        let mut offs = [None; 3];
-        for (off, at) in offs.iter_mut().zip([zero, (zero + finish - span) / 2.0, finish - span]) {
-            *off = sound::heard((self.film, new.index), (path, old.index), clock, at, span)?;
-            if let Some(off) = *off {
+        // Start, middle and end, and so many between that no five minutes are without one.
+        let steps = 2 * ((finish - zero) / 600.0).ceil().clamp(1.0, 100.0) as usize;
+        let mut offs = Vec::new();
+        for step in 0..=steps {
+            let at = zero + (finish - zero - span) * step as f64 / steps as f64;
+            let off = sound::heard((self.film, new.index), (path, old.index), read, clock, at, span)?;
+            if let Some(off) = off {
                 self.within(off, 0.020, format_args!("sound {n}: at {at:.9} s is {off:.6} s off"));
             }
+            offs.push(off);
         }
-        line("  as heard", offs, "against the source's")
+        let heard = offs.iter().flatten().count();
+        let at = [offs[0], offs[steps / 2], offs[steps]];
+        line("  as heard", at, format_args!("against the source's, at {heard} of {} places", offs.len()))
     }
 
     /// None after the end, and each where the source has it, within `tick` seconds.

@@ -5,9 +5,11 @@
 //! picture. The source is decoded once from its beginning, as the pipeline decodes it, so that its frames are counted and not
 //! looked up by their times. What is seen of a frame is its first field, from which its picture in the film is made.
 
+use super::Against;
 use crate::{
     probe::{Film, Stream},
     program::{Program, file},
+    values,
 };
 use cli::{Error, Result, reason};
 use deint_crop::{Crop, Scale, square_width};
@@ -52,8 +54,8 @@ const ALIKE: f32 = 0.4;
 /// What was seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Frames that the source decodes to.
-    pub in_source: u64,
+    /// Frames of the source that were decoded.
+    pub decoded: u64,
     /// What is wrong.
     pub wrong: Option<String>,
     compared: usize,
@@ -69,21 +71,21 @@ impl Seen {
     }
 }
 
-/// Compares the pictures of `film`, which come at `times`, with those of `source` from frame `start` on.
+/// Compares the pictures of `film`, which come at `times`, with those of the source that it was made from.
 ///
 /// Errors: ffmpeg cannot decode one of them.
 pub fn compare(
     film: &Path,
-    (path, source): (&Path, &Film),
-    start: u64,
+    against: Against<'_>,
+    source: &Film,
     times: &[f64],
     video: &Stream,
-    prepare: Option<&Prepare>,
 ) -> Result<Seen> {
+    let Against { path, start, prepare, .. } = against;
     let failed = |reason: &str| Error::failed(path.display(), reason);
     let old = source.pictures().ok_or_else(|| failed("has no pictures"))?;
     let frames = times.len() as u64;
-    let (samples, in_source) = sampled(path, old, start, frames)?;
+    let (samples, decoded) = sampled(against, old, frames)?;
     let size = |of: &Stream| Some((of.width.filter(|&w| w > 0)?, of.height.filter(|&h| h > 0)?));
     let (width, height) = size(video).ok_or_else(|| Error::failed(film.display(), "has no size"))?;
     let stamp = (STAMP.0.min(width / 3).max(8), STAMP.1.min(height / 3).max(8));
@@ -100,7 +102,7 @@ pub fn compare(
     };
     let looks: Vec<_> =
         samples.iter().map(|sample| sample.looks(window.within_field(old, shape.1), stamp)).collect();
-    let mut seen = Seen { in_source, compared: samples.len(), least: 1.0, ..Seen::default() };
+    let mut seen = Seen { decoded, compared: samples.len(), least: 1.0, ..Seen::default() };
     let mut wrong = Vec::new();
     let mut motion = Vec::new();
     for (n, (sample, picture)) in samples.iter().zip(&new).enumerate() {
@@ -150,8 +152,9 @@ impl Sample {
 }
 
 /// The frames of the source to be compared: the first, the last, and of each stretch the one that moves most; and how many
-/// frames the source has.
-fn sampled(path: &Path, pictures: &Stream, start: u64, frames: u64) -> Result<(Vec<Sample>, u64)> {
+/// frames of the source were decoded.
+fn sampled(against: Against<'_>, pictures: &Stream, frames: u64) -> Result<(Vec<Sample>, u64)> {
+    let start = against.start;
     let stretches = STRETCHES.min(frames);
     let mut best: Vec<Option<Sample>> = vec![None; stretches as usize];
     let (mut ends, mut last) = (Vec::new(), None);
@@ -176,7 +179,8 @@ fn sampled(path: &Path, pictures: &Stream, start: u64, frames: u64) -> Result<(V
         }
     };
     let mut near: VecDeque<Frame> = VecDeque::new();
-    let in_source = decoded(path, pictures, |number, bytes| {
+    let count = start.saturating_add(frames).saturating_add(AROUND as u64);
+    let decoded = decoded(against, pictures, count, |number, bytes| {
         let look = Look::of(&bytes.iter().map(|&luma| f32::from(luma)).collect::<Vec<_>>());
         near.push_back(Frame { number, bytes: bytes.to_vec(), look });
         if near.len() > 2 * AROUND + 1 {
@@ -193,7 +197,7 @@ fn sampled(path: &Path, pictures: &Stream, start: u64, frames: u64) -> Result<(V
     let mut samples: Vec<_> = best.into_iter().flatten().chain(ends).collect();
     samples.sort_by_key(|sample| sample.number);
     samples.dedup_by_key(|sample| sample.number);
-    Ok((samples, in_source))
+    Ok((samples, decoded))
 }
 
 /// A frame on its way past.
@@ -215,18 +219,29 @@ fn motion(near: &VecDeque<Frame>, n: u64) -> f32 {
     unlike.fold(f32::INFINITY, f32::min).min(2.0)
 }
 
-/// Shows the first field of each frame of the source, as large as [`WHOLE`]; how many frames there are.
-fn decoded(path: &Path, pictures: &Stream, mut see: impl FnMut(u64, &[u8])) -> Result<u64> {
+/// Shows the first field of each frame of the source up to so many, as large as [`WHOLE`]; how many there are.
+fn decoded(
+    against: Against<'_>,
+    pictures: &Stream,
+    most: u64,
+    mut see: impl FnMut(u64, &[u8]),
+) -> Result<u64> {
+    let Against { path, reading, timeline, start, .. } = against;
     let field = match first_field(pictures) {
         Some(Field::Top) => "field=top,",
         Some(Field::Bottom) => "field=bottom,",
         None => "",
     };
-    let filters = format!("{field}scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
-    let ffmpeg = Program::ffmpeg().about(path.display()).arg("-i").arg(file(path));
-    let map = format!("0:{}", pictures.index);
-    let ffmpeg =
-        ffmpeg.args(["-map", &map, "-fps_mode", "passthrough", "-vf", &filters, "-f", "rawvideo", "-"]);
+    let none = || Error::failed(path.display(), "does not have the film's first frame");
+    let come = values::Pictures::new(reading, timeline, start).ok_or_else(none)?;
+    let places =
+        come.places().map_or(String::new(), |places| format!("setpts={places},fps={},", timeline.rate));
+    let filters = format!("{places}{field}scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
+    let seek = come.seek.map_or(Vec::new(), |seek| vec!["-ss".into(), format!("{seek:.6}")]);
+    let ffmpeg = Program::ffmpeg().about(path.display()).args(seek).arg("-i").arg(file(path));
+    let (map, most) = (format!("0:{}", pictures.index), most.min(timeline.alike).to_string());
+    let ffmpeg = ffmpeg.args(["-copyts", "-map", &map, "-fps_mode", "passthrough", "-vf", &filters]);
+    let ffmpeg = ffmpeg.args(["-frames:v", &most, "-f", "rawvideo", "-"]);
     let mut running = ffmpeg.start()?;
     let (mut frame, mut count) = (vec![0; WHOLE.0 * WHOLE.1], 0);
     if let Some(mut stdout) = running.stdout() {

@@ -1,12 +1,14 @@
 //! Sound: whether it is all there and on time, and whether what is heard is where the source has it.
 
-use super::{decoded::Piece, seconds, worst};
+use super::{decoded::Piece, worst};
 use crate::{
     clock::Clock,
+    mux::audio::without,
     program::{Program, file},
+    reading::{Layout, Sound},
 };
 use cli::Result;
-use std::path::Path;
+use std::{path::Path, process::Stdio};
 
 /// What the pieces of a stream of sound come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +48,9 @@ const RATE: usize = 2000;
 /// How many of them sound may be off and still be found.
 const MOST: usize = 60;
 
+/// A correlation under which two sounds are not taken for the same: slowing smears what is short.
+const ALIKE: f64 = 0.65;
+
 /// How many seconds the sound `index.0` of the film is behind the source's sound `index.1` around the film's second `at`,
 /// listening for `span` seconds; `None` where there is no landmark.
 ///
@@ -53,35 +58,61 @@ const MOST: usize = 60;
 pub fn heard(
     film: (&Path, usize),
     source: (&Path, usize),
+    read: &Sound,
     clock: &Clock,
     at: f64,
     span: f64,
 ) -> Result<Option<f64>> {
     let slower = clock.to.to_f64() / clock.from.to_f64();
-    let new = loudness(film, at, span, "")?;
+    let begins = clock.of_source(at * slower);
+    let old_span = clock.of_source((at + span) * slower) - begins;
+    let new = loudness(film, at, span, "", None)?;
     // Played at the film's speed, as if 48,000 samples were that many.
     let (from, to) = (clock.from, clock.to);
     let rate = 48_000 * i128::from(to.num()) * i128::from(from.den())
         / (i128::from(to.den()) * i128::from(from.num()));
-    let old =
-        loudness(source, at * slower + seconds(clock.zero), span * slower, &format!("asetrate={rate},"))?;
+    let filters = format!("{}asetrate={rate},", without(clock, begins, 48_000));
+    let old = loudness(source, begins, old_span, &filters, read.layout().filter(|_| read.changes()))?;
     Ok(lag(&old, &new).map(|lag| lag / RATE as f64))
 }
 
 /// How loud a film is, [`RATE`] times a second, for `span` seconds from `at` on.
-fn loudness((film, index): (&Path, usize), at: f64, span: f64, filter: &str) -> Result<Vec<i16>> {
+fn loudness(
+    (film, index): (&Path, usize),
+    at: f64,
+    span: f64,
+    filter: &str,
+    one: Option<&Layout>,
+) -> Result<Vec<i16>> {
     let mut ffmpeg = Program::ffmpeg().about(film.display()).arg("-copyts");
     if at > 20.0 {
         // To seconds before: what a seek finds first may not be the first.
         ffmpeg = ffmpeg.args(["-seek_timestamp", "1", "-ss", &format!("{:.9}", at - 10.0)]);
     }
+    const MONO: &str = "aformat=channel_layouts=mono:sample_rates=48000:sample_fmts=flt";
     let filters = format!(
-        "asetpts=PTS-{at:.9}/TB,aformat=channel_layouts=mono:sample_rates=48000:sample_fmts=flt,\
-         aresample=async=1:first_pts=0,atrim=end={span:.9},asetpts=N/SR/TB,{filter}\
+        "asetpts=PTS-{at:.9}/TB,{MONO},aresample=async=1:first_pts=0,atrim=end={span:.9},asetpts=N/SR/TB,{filter}\
          aeval=abs(val(0)),lowpass=f=100,aresample={RATE}"
     );
-    let output = ffmpeg.arg("-i").arg(file(film)).args(["-map", &format!("0:{index}"), "-af", &filters]);
-    let bytes = output.args(["-f", "s16le", "-"]).output()?;
+    let ffmpeg = ffmpeg.arg("-i").arg(file(film)).args(["-map", &format!("0:{index}")]);
+    let raw = ["-f", "s16le", "-"];
+    let bytes = if let Some(layout) = one {
+        // Filters begin anew where the layout changes; see the mux.
+        let one = format!("aformat=channel_layouts={},{MONO}", layout.channel_layout);
+        let end = format!("{:.9}", at + span);
+        let mut one =
+            ffmpeg.args(["-to", &end, "-af", &one, "-c:a", "pcm_f32le", "-f", "nut", "-"]).start()?;
+        let rest = Program::ffmpeg()
+            .about(film.display())
+            .args(["-copyts", "-f", "nut", "-i", "-", "-af", &filters]);
+        let pipe = one.stdout().map_or(Stdio::null(), Stdio::from);
+        let bytes = rest.stdin(pipe).args(raw).output()?;
+        // It ends where the other has heard enough.
+        let _ = one.finish();
+        bytes
+    } else {
+        ffmpeg.args(["-af", &filters]).args(raw).output()?
+    };
     Ok(bytes.as_chunks().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect())
 }
 
@@ -100,7 +131,7 @@ pub fn lag(old: &[i16], new: &[i16]) -> Option<f64> {
         })
         .collect();
     let best = (0..alike.len()).max_by(|&a, &b| alike[a].total_cmp(&alike[b]).then(b.cmp(&a)))?;
-    if alike[best] < 0.8 || best == 0 || best == 2 * MOST {
+    if alike[best] < ALIKE || best == 0 || best == 2 * MOST {
         return None;
     }
     // The vertex of the parabola through the best and its neighbours.
