@@ -4,6 +4,7 @@
 //! `resample` scales it, crops it and converts its colours in one pass over the rows.
 
 pub mod analyze;
+pub mod bars;
 pub mod bwdif;
 mod geometry;
 pub mod luma;

@@ -7,6 +7,7 @@
 //! | [`template`], [`values`], [`pipeline`] | a stage's text as an argument vector; what goes into it; a pass as programs |
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
 //! | [`film`], [`span`], [`check`] | which film it is; which frames of it; what is asked for before the first |
+//! | [`crop`] | what `CROP=auto` takes, and what it says of it |
 //! | [`order`], [`record`], [`job`], [`ending`] | what is to be made; what a job is; making it; what that took |
 //! | [`folder`], [`disk`] | a job's folder, and how large it is |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
@@ -17,6 +18,7 @@
 mod args;
 pub mod check;
 pub mod clock;
+pub mod crop;
 pub mod disk;
 pub mod ending;
 pub mod film;
