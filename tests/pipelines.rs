@@ -631,6 +631,38 @@ fn the_report_is_one_page_that_needs_nothing_else() {
     }
 }
 
+/// What cannot be picture is left out, and said; a subtitle in the bars is kept, and what it forbids is said.
+#[test]
+fn an_automatic_crop_says_what_it_leaves_out() {
+    let folder = clip::folder();
+    let source = folder.path().join("film.mkv");
+    let draw = |boxes: &str| {
+        shell(&format!(
+            "ffmpeg -v error -nostdin -y -i '{}' -map 0:v -map 0:a -c copy -vf '{boxes}' -c:v mpeg2video -b:v 7M \
+             -flags +ildct+ilme -top 1 '{}'",
+            clip::second().display(),
+            source.display()
+        ))
+        .run()
+        .ok();
+        make("option4", &[("SRC", source.to_str().unwrap()), ("CROP", "auto")]).arg("-n").run().ok()
+    };
+    let half = "drawbox=x=360:y=0:w=360:h=1:t=fill:c=gray";
+    let ended = draw(half);
+    assert!(ended.text().contains("--crop 1024:432:0:72 "), "{}", ended.text());
+    assert_eq!(
+        ended.stderr.trim_end(),
+        "storage-diet: CROP=auto: 1024:432:0:72; row 0 (half a line, 25 of 25 frames) is not counted"
+    );
+    let ended = draw(&format!("{half},drawbox=x=300:y=520:w=100:h=20:t=fill:c=white:enable=lt(n\\,8)"));
+    assert!(ended.text().contains("--crop 1024:468:0:72 "), "{}", ended.text());
+    assert_eq!(
+        ended.stderr.trim_end(),
+        "storage-diet: CROP=auto: 1024:468:0:72; row 0 (half a line, 25 of 25 frames) is not counted; CROP=1024:432:0:72 \
+         would lose rows 520 to 539 (8 of 25 frames)"
+    );
+}
+
 #[test]
 fn nvenc_is_told_only_what_ffmpeg_knows() {
     let printed = make("option3", &[("SRC", clip::second().to_str().unwrap())]).arg("-n").run().ok();

@@ -2,15 +2,16 @@
 //!
 //! Every frame is looked at, and a verdict is given only where the frames carry it; otherwise it is null.
 
-use crate::{geometry::square_width, luma::Luma};
+use crate::{
+    bars::{Bars, Crops, Outside},
+    geometry::square_width,
+    luma::Luma,
+};
 use rawstream::{FieldOrder, VideoFormat};
 use resample::Rect;
 use serde_json::{Value, json};
 use simd::Level;
 use timebase::Rational;
-
-/// Luma above this, in 8-bit code values, is picture: black is 16, and what coding adds to a bar stays below.
-const BLACK: u16 = 32;
 
 /// How the fields of a frame go with those of its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +89,7 @@ pub struct Analysis {
     /// Interlaced frames whose fields follow each other top first, and bottom first.
     top_first: u64,
     bottom_first: u64,
-    /// Frames in which each row, each column has picture.
-    rows: Vec<u64>,
-    columns: Vec<u64>,
-    lit: u64,
+    bars: Bars,
     histogram: [u64; 256],
 }
 
@@ -107,9 +105,7 @@ impl Analysis {
             weaves: [0; 5],
             top_first: 0,
             bottom_first: 0,
-            rows: vec![0; format.height],
-            columns: vec![0; format.width],
-            lit: 0,
+            bars: Bars::new(format)?,
             histogram: [0; 256],
         })
     }
@@ -131,35 +127,10 @@ impl Analysis {
                 self.bottom_first += u64::from(combs.bottom_late * 5 < combs.top_late * 4);
             }
         }
-        self.look_for_bars(frame);
+        self.bars.add(frame);
         for y in (0..luma.height).step_by(8) {
             luma.histogram(frame, y, &mut self.histogram);
         }
-    }
-
-    /// A row has picture where a sixty-fourth of it is brighter than black, a column likewise.
-    fn look_for_bars(&mut self, frame: &[u8]) {
-        let luma = self.luma;
-        let mut columns = vec![0u16; luma.width];
-        let mut any = false;
-        for (y, row) in self.rows.iter_mut().enumerate() {
-            let picture = luma.above(frame, y, BLACK, &mut columns) as usize * 64 >= luma.width;
-            *row += u64::from(picture);
-            any |= picture;
-        }
-        for (count, column) in self.columns.iter_mut().zip(columns) {
-            *count += u64::from(usize::from(column) * 64 >= luma.height);
-        }
-        self.lit += u64::from(any);
-    }
-
-    /// The loosest rectangle of the film's own pixels that loses no picture; `None` where there never was any.
-    fn picture(&self) -> Option<Rect> {
-        let ends = |counts: &[u64]| {
-            Some((counts.iter().position(|&n| n > 0)?, counts.iter().rposition(|&n| n > 0)? + 1))
-        };
-        let ((x0, x1), (y0, y1)) = (ends(&self.columns)?, ends(&self.rows)?);
-        Some(Rect { width: x1 - x0, height: y1 - y0, x: x0, y: y0 })
     }
 
     /// The verdicts and their evidence; the crop is given for a picture scaled to `scaled`.
@@ -185,9 +156,13 @@ impl Analysis {
             ("interlaced", interlaced),
         ];
         let phase = phase.into_iter().find(|&(_, n)| agree(n, moving)).map(|(name, _)| name);
-        let picture = self.picture();
-        let crop = picture.map(|p| in_scaled(p, (format.width, format.height), scaled));
+        let crops = self.bars.crops();
         let show = |r: Rect| format!("{}:{}:{}:{}", r.width, r.height, r.x, r.y);
+        let crop = |of: fn(&Crops) -> Rect| match &crops {
+            Some(crops) => show(in_scaled(of(crops), (format.width, format.height), scaled)),
+            None => "none".into(),
+        };
+        let picture = crops.as_ref().map(|c| c.loose);
         let ratio = |r: Rational| format!("{}:{}", r.num(), r.den());
         json!({
             "width": format.width,
@@ -211,20 +186,25 @@ impl Analysis {
                 "top_late_frames": top_late,
                 "interlaced_frames": interlaced,
             },
-            "crop": crop.map(show).unwrap_or_else(|| "none".into()),
+            "crop": crop(|c| c.loose),
+            "auto_crop": crop(|c| c.auto),
+            "tight_crop": crop(|c| c.tight),
             "crop_evidence": {
                 "scale": format!("{}x{}", scaled.0, scaled.1),
                 "picture": picture.map(show),
-                "frames_with_picture": self.lit,
+                "auto_picture": crops.as_ref().map(|c| show(c.auto)),
+                "tight_picture": crops.as_ref().map(|c| show(c.tight)),
+                "outside_tight": crops.iter().flat_map(|c| &c.outside).map(Outside::value).collect::<Vec<_>>(),
+                "frames_with_picture": self.bars.frames_with_picture(),
                 "edge_frames": picture.map(|p| json!({
-                    "left": self.columns[p.x],
-                    "right": self.columns[p.x + p.width - 1],
-                    "top": self.rows[p.y],
-                    "bottom": self.rows[p.y + p.height - 1],
+                    "left": self.bars.column(p.x),
+                    "right": self.bars.column(p.x + p.width - 1),
+                    "top": self.bars.row(p.y),
+                    "bottom": self.bars.row(p.y + p.height - 1),
                 })),
             },
             "sample_aspect_ratio": format.sar.map(ratio),
-            "sample_aspect_ratio_candidates": self.aspects(picture),
+            "sample_aspect_ratio_candidates": self.aspects(crops.as_ref().map(|c| c.auto.width)),
             "color_range": self.range(),
             "color_range_evidence": {
                 "said": format.color_range.map(|r| r.to_string()),
@@ -259,8 +239,8 @@ impl Analysis {
         }
     }
 
-    /// What the pixel aspect may be: for 576 and 480 lines by the width that the picture fills.
-    fn aspects(&self, picture: Option<Rect>) -> Vec<Value> {
+    /// What the pixel aspect may be: for 576 and 480 lines by the width that the picture has, if any.
+    fn aspects(&self, filled: Option<usize>) -> Vec<Value> {
         let format = &self.format;
         // (wide-screen, 4:3) of the whole 720 or 704 samples being the picture, and of the 702.9 or 710.9 of BT.601.
         let (generic, itu) = match (format.width, format.height) {
@@ -270,7 +250,6 @@ impl Analysis {
             (704, 480) => ([(40, 33), (10, 11)], [(40, 33), (10, 11)]),
             _ => return Vec::new(),
         };
-        let filled = picture.map(|p| p.width);
         let mut all: Vec<Value> = Vec::new();
         for (pairs, active) in [(generic, format.width), (itu, 704)] {
             for (pair, display) in pairs.into_iter().zip(["16:9", "4:3"]) {

@@ -4,7 +4,9 @@
 //! `resample` scales it, crops it and converts its colours in one pass over the rows.
 
 pub mod analyze;
+pub mod bars;
 pub mod bwdif;
+pub mod field_orders;
 mod geometry;
 pub mod luma;
 pub mod phase;
@@ -18,6 +20,7 @@ use clap::Parser;
 use cli::{
     ColorArgs, Error, Input, InputArgs, Output, OutputArgs, Result, RunArgs, Session, ThreadArgs, Tool,
 };
+use field_orders::FieldOrders;
 use phase::{Counts, Done, Log, Solver};
 use rawstream::{ChromaLocation, ColorRange, FieldOrder, Matrix, PixFmt, VideoFormat, names};
 use resample::{Converter, Dither, Kernel, Options, Picture};
@@ -32,6 +35,9 @@ pub struct DeintCrop {
     /// Which field came first [default: auto, what the stream says, else the top one]
     #[arg(long, value_name = "auto|tff|bff", default_value = "auto", hide_default_value = true)]
     pub field: FieldFlag,
+    /// Which field came first frame by frame, as the JSON lines in FILE say [default: what the stream says]
+    #[arg(long, value_name = "FILE")]
+    pub field_orders: Option<PathBuf>,
     /// A frame for each frame, or for each field at twice the rate [default: frame]
     #[arg(long, value_name = "frame|field", default_value = "frame", hide_default_value = true)]
     pub mode: Mode,
@@ -57,7 +63,7 @@ pub struct DeintCrop {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Print, as JSON, what the frames show of fields, bars, pixel aspect and range instead of them
-    #[arg(long, conflicts_with_all = ["field", "mode", "deint", "kernel", "crop", "field_phase", "log", "matrix_in",
+    #[arg(long, conflicts_with_all = ["field", "field_orders", "mode", "deint", "kernel", "crop", "field_phase", "log", "matrix_in",
         "matrix", "range_in", "range", "chromaloc_in", "chromaloc", "out_pix_fmt", "format"])]
     pub analyze: bool,
     #[command(flatten)]
@@ -151,6 +157,14 @@ impl Tool for DeintCrop {
         if self.log.is_some() && self.field_phase == FieldPhase::Off {
             return Err(Error::usage("--log", "is about --field-phase auto, which is off"));
         }
+        if self.field_orders.is_some() && self.field != FieldFlag::Auto {
+            let why = format!("says it of each frame, and --field {} of all", self.field);
+            return Err(Error::usage("--field-orders", why));
+        }
+        if self.field_orders.is_some() && self.deint == Deint::None {
+            return Err(Error::usage("--field-orders", "is about deinterlacing, and --deint is none"));
+        }
+        let list = self.field_orders.as_deref().map(FieldOrders::read).transpose()?;
         let input = Input::open(session, &self.input)?;
         let format = input.format().clone();
         let shape = self.shape(session, &format)?;
@@ -166,9 +180,10 @@ impl Tool for DeintCrop {
             level: Level::best(),
         };
         let stage = Stage::new(&self, &shape, &options)?;
+        let orders = Orders::new(&self, list, session);
         self.settings(session, &shape);
         let output = Output::begin(session, container, &shape.written, 1)?;
-        self.pool()?.install(|| self.flow(session, input.ahead()?, output, stage))
+        self.pool()?.install(|| self.flow(session, input.ahead()?, output, stage, orders))
     }
 }
 
@@ -321,13 +336,13 @@ impl DeintCrop {
         mut input: Input<'_>,
         mut output: Output<'_>,
         mut stage: Stage,
+        mut orders: Orders<'_>,
     ) -> Result<()> {
         let emit = self.output.emit();
         let fields = if self.mode == Mode::Field { 2 } else { 1 };
         if let Some(frames) = self.output.frames {
             session.expect(frames * fields);
         }
-        let mut orders = Orders::new(self, session);
         let mut solver = match self.field_phase {
             FieldPhase::Off => None,
             FieldPhase::Auto => Some(Solver::new(input.format()).ok_or_else(|| {
@@ -339,7 +354,7 @@ impl DeintCrop {
         // The frame before, this one, and the one after.
         let (mut previous, mut current, mut next) = (Vec::new(), Vec::new(), Vec::new());
         let mut more = emit.frames != Some(0) && input.read(&mut current)?;
-        let mut order = orders.of(&input);
+        let mut order = orders.of(0, &input);
         // Has any frame been deinterlaced yet? ffmpeg does not look at the time axis for the first one.
         let mut begun = false;
         let mut n = 0;
@@ -350,14 +365,21 @@ impl DeintCrop {
                 // The film goes on where this stream broke off: its last frame lacks its neighbour.
                 return ahead.map(drop);
             }
-            let next_order = orders.of(&input);
+            let next_order = if more { orders.of(n + 1, &input) } else { order };
             let touched = match self.deint {
                 Deint::All => true,
                 Deint::Interlaced => order.interlaced,
                 Deint::None => false,
             };
             // Every frame is looked at, emitted or not: those that show nothing go with the ones before them.
-            let decision = solver.as_mut().map(|s| s.decide(&current, more.then_some(&next)));
+            // Where the order changes, another film begins, whose fields are none of this one's.
+            let pair = (more && !next_order.changes).then_some(&*next);
+            let decision = solver.as_mut().map(|s| {
+                if order.changes {
+                    s.begin();
+                }
+                s.decide(&current, pair)
+            });
             if emit.contains(n) {
                 let mut around = Neighbours {
                     previous: if n > 0 { &previous } else { &current },
@@ -412,35 +434,46 @@ impl DeintCrop {
 struct Order {
     first: Field,
     interlaced: bool,
+    /// It is another one than that of the interlaced frame before it.
+    changes: bool,
 }
 
-/// Decides the field order of each frame, with a note, once, where neither flag nor stream gives it.
+/// Decides the field order of each frame, with a note, once, where neither flag nor list nor stream gives it.
 struct Orders<'a> {
     flag: FieldFlag,
+    list: Option<FieldOrders>,
     session: &'a Session,
     /// The note is not needed, or was given.
     said: bool,
+    /// The first field of the interlaced frame seen last.
+    last: Option<Field>,
 }
 
 impl<'a> Orders<'a> {
-    fn new(args: &DeintCrop, session: &'a Session) -> Self {
-        Self { flag: args.field, session, said: args.deint == Deint::None }
+    fn new(args: &DeintCrop, list: Option<FieldOrders>, session: &'a Session) -> Self {
+        // Frames that are left alone need no order.
+        let said = args.deint == Deint::None || (list.is_some() && args.deint == Deint::Interlaced);
+        Self { flag: args.field, list, session, said, last: None }
     }
 
-    fn of(&mut self, input: &Input<'_>) -> Order {
-        let declared = input.field_order();
+    /// That of frame `n`, which was read last.
+    fn of(&mut self, n: u64, input: &Input<'_>) -> Order {
+        let declared = match &self.list {
+            Some(list) => Some(list.of(n)),
+            None => input.field_order(),
+        };
         let first = match (self.flag, declared) {
             (FieldFlag::First(field), _) => field,
             (FieldFlag::Auto, Some(FieldOrder::Tff)) => Field::Top,
             (FieldFlag::Auto, Some(FieldOrder::Bff)) => Field::Bottom,
             (FieldFlag::Auto, unknown) => {
                 if !std::mem::replace(&mut self.said, true) {
-                    let why = if unknown.is_some() {
-                        "is said to be progressive"
-                    } else {
-                        "does not say its field order"
+                    let why = match (&self.list, unknown) {
+                        (Some(_), _) => format!("frame {n} is said to be progressive, where"),
+                        (None, Some(_)) => "the input is said to be progressive:".into(),
+                        (None, None) => "the input does not say its field order:".into(),
                     };
-                    self.session.note(format_args!("the input {why}: the top field is taken as the first"));
+                    self.session.note(format_args!("{why} the top field is taken as the first"));
                 }
                 Field::Top
             }
@@ -449,7 +482,11 @@ impl<'a> Orders<'a> {
             Some(order) => order != FieldOrder::Progressive,
             None => self.flag != FieldFlag::Auto,
         };
-        Order { first, interlaced }
+        let changes = interlaced && self.last.is_some_and(|last| last != first);
+        if interlaced {
+            self.last = Some(first);
+        }
+        Order { first, interlaced, changes }
     }
 }
 

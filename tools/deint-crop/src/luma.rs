@@ -80,10 +80,10 @@ impl Luma {
         false
     }
 
-    /// Adds to `columns` one for each sample of row `y` above `black`, and returns how many there were.
-    pub fn above(&self, frame: &[u8], y: usize, black: u16, columns: &mut [u16]) -> u32 {
+    /// How bright row `y` is, where `black` is in 8-bit code values; adds the row to what is known of the columns.
+    pub fn light(&self, frame: &[u8], y: usize, black: u16, columns: &mut Lights) -> Light {
         let (row, black) = (self.row(frame, y), self.code(black));
-        vectorize!(self.level, self.wide, above_row(row, black, columns))
+        vectorize!(self.level, self.wide, light_row(row, black, columns))
     }
 
     /// Adds the samples of row `y` to a histogram over the 256 steps of 8-bit video.
@@ -98,6 +98,38 @@ impl Luma {
                 counts[usize::from(sample)] += 1;
             }
         }
+    }
+}
+
+/// How bright a line of one frame is, in the code values of its format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Light {
+    /// Samples that are brighter than black.
+    pub above: u32,
+    /// The sum of all its samples. 65,536 of 16 bits still fit.
+    pub sum: u32,
+    /// The brightest one.
+    pub peak: u32,
+}
+
+/// The same of many lines.
+#[derive(Clone, Debug)]
+pub struct Lights {
+    above: Vec<u32>,
+    sum: Vec<u32>,
+    peak: Vec<u32>,
+}
+
+impl Lights {
+    /// Of `lines` that nothing is known of.
+    pub fn new(lines: usize) -> Self {
+        Self { above: vec![0; lines], sum: vec![0; lines], peak: vec![0; lines] }
+    }
+
+    /// Each line, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Light> {
+        let lines = self.above.iter().zip(&self.sum).zip(&self.peak);
+        lines.map(|((&above, &sum), &peak)| Light { above, sum, peak })
     }
 }
 
@@ -141,13 +173,57 @@ fn combed_row<S: Sample>(rows: [&[u8]; 5], threshold: u16, counts: &mut [u16]) {
 }
 
 #[inline(always)]
-fn above_row<S: Sample>(row: &[u8], black: u16, columns: &mut [u16]) -> u32 {
-    let black = i32::from(black);
-    let mut sum = 0;
-    for (x, column) in columns[..row.len() / S::BYTES].iter_mut().enumerate() {
-        let above = S::get(row, x) > black;
-        *column += u16::from(above);
-        sum += u32::from(above);
+fn light_row<S: Sample>(row: &[u8], black: u16, columns: &mut Lights) -> Light {
+    let (width, black) = (row.len() / S::BYTES, u32::from(black));
+    let (above, sum, peak) =
+        (&mut columns.above[..width], &mut columns.sum[..width], &mut columns.peak[..width]);
+    let mut light = Light::default();
+    for x in 0..width {
+        let sample = S::get(row, x) as u32;
+        let is_above = u32::from(sample > black);
+        above[x] += is_above;
+        sum[x] += sample;
+        peak[x] = peak[x].max(sample);
+        light.above += is_above;
+        light.sum += sample;
+        light.peak = light.peak.max(sample);
     }
-    sum
+    light
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Every level counts, adds up and finds the brightest as a loop over the samples does, of rows and of columns.
+        #[test]
+        fn light_is_what_the_samples_say(
+            (width, samples) in (1usize..90).prop_flat_map(|width| {
+                (Just(width), prop::collection::vec(any::<u16>(), width * 5))
+            }),
+            name in prop::sample::select(vec!["yuv444p", "yuv444p10le", "yuv444p16le"]),
+            black in 0u16..256,
+        ) {
+            let pix_fmt = PixFmt::named(name).unwrap();
+            let samples: Vec<u16> = samples.into_iter().map(|sample| sample & pix_fmt.max()).collect();
+            let bytes = samples.iter().flat_map(|s| s.to_le_bytes().into_iter().take(pix_fmt.sample_bytes()));
+            let frame: Vec<u8> = bytes.collect();
+            let line = |line: Vec<u16>| Light {
+                above: line.iter().filter(|&&s| s > black << (pix_fmt.bits - 8)).count() as u32,
+                sum: line.iter().map(|&s| u32::from(s)).sum(),
+                peak: line.iter().copied().max().unwrap_or(0).into(),
+            };
+            for level in Level::available() {
+                let luma = Luma::of(&VideoFormat::new(width, 5, pix_fmt), level).unwrap();
+                let mut columns = Lights::new(width);
+                for (y, row) in samples.chunks(width).enumerate() {
+                    prop_assert_eq!(luma.light(&frame, y, black, &mut columns), line(row.to_vec()), "{}", level);
+                }
+                let expected = (0..width).map(|x| line(samples.iter().skip(x).step_by(width).copied().collect()));
+                prop_assert!(columns.iter().eq(expected), "{}", level);
+            }
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub struct Solver {
     phase: Weave,
     /// The pairing of the last frame that showed one.
     last: Weave,
+    /// The last frame that showed anything was of no two fields that go together.
+    interlaced: bool,
     /// A frame paired anew.
     pub woven: Vec<u8>,
 }
@@ -63,7 +65,7 @@ pub struct Decision {
     pub done: Done,
     /// The field to keep where it comes to deinterlacing and the phase is known: the other one is of another film frame.
     pub keep: Option<Field>,
-    /// The measure; `None` for the last frame.
+    /// The measure; `None` for a film's last frame.
     pub combs: Option<Combs>,
 }
 
@@ -72,10 +74,17 @@ impl Solver {
     pub fn new(format: &VideoFormat) -> Option<Self> {
         let luma = Luma::of(format, Level::best())?;
         let woven = vec![0; format.frame_bytes()];
-        Some(Self { luma, pix_fmt: format.pix_fmt, phase: Weave::Aligned, last: Weave::Aligned, woven })
+        let (phase, last, interlaced) = (Weave::Aligned, Weave::Aligned, false);
+        Some(Self { luma, pix_fmt: format.pix_fmt, phase, last, interlaced, woven })
+    }
+
+    /// Forgets the frames so far: with the next one another film begins.
+    pub fn begin(&mut self) {
+        (self.phase, self.last, self.interlaced) = (Weave::Aligned, Weave::Aligned, false);
     }
 
     /// Decides on a frame by looking at it and the one after it, and joins the fields in `woven` where they are to be.
+    /// A film's last frame has none after it.
     pub fn decide(&mut self, frame: &[u8], next: Option<&[u8]>) -> Decision {
         let keep = match self.phase {
             Weave::BottomLate => Some(Field::Top),
@@ -83,8 +92,10 @@ impl Solver {
             _ => None,
         };
         let Some(next) = next else {
-            // Out of phase, the last frame holds a field of a film frame that the disc does not have.
-            let done = if keep.is_none() { Done::Kept } else { Done::Deinterlaced };
+            // Out of phase, the last frame holds a field of a film frame that the disc does not have. In phase it is taken
+            // for what the frames before it are.
+            let is_mixed = keep.is_some() || (self.interlaced && self.luma.is_combed(frame));
+            let done = if is_mixed { Done::Deinterlaced } else { Done::Kept };
             return Decision { done, keep, combs: None };
         };
         let combs = Combs::of(&self.luma, frame, next);
@@ -100,6 +111,9 @@ impl Solver {
             (Weave::Unclear, _) => Done::Kept,
             (Weave::Interlaced, _) => Done::Deinterlaced,
         };
+        if weave != Weave::Unclear {
+            self.interlaced = weave == Weave::Interlaced;
+        }
         if matches!(weave, Weave::Aligned | Weave::BottomLate | Weave::TopLate) {
             if self.last == weave {
                 self.phase = weave;

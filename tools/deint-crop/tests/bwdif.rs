@@ -1,6 +1,6 @@
 //! `deint-crop --scale none --crop none` against `ffmpeg -vf bwdif`: the same bytes.
 
-use pipelines::tool;
+use pipelines::{clip, shell, tool};
 use rawstream::PixFmt;
 use std::{path::Path, process::Command};
 
@@ -50,7 +50,16 @@ fn ffmpeg(input: &[&str], file: &Path, filters: &[String], format: PixFmt) -> Ve
     command.args(["-v", "error", "-nostdin"]).args(input).arg("-i").arg(file);
     command.args(["-filter_complex", &graph]);
     for i in 0..n {
-        command.args(["-map", &format!("[o{i}]"), "-pix_fmt", format.name(), "-f", "rawvideo"]);
+        command.args([
+            "-fps_mode",
+            "passthrough",
+            "-map",
+            &format!("[o{i}]"),
+            "-pix_fmt",
+            format.name(),
+            "-f",
+            "rawvideo",
+        ]);
         command.arg(folder.path().join(i.to_string()));
     }
     let output = command.output().unwrap();
@@ -149,4 +158,114 @@ fn the_order_may_change() {
     // Two output frames for each film frame.
     let half = tff.len() / 2;
     assert!(mixed[..half] == tff[..half] && mixed[half..] == bff[half..] && tff != bff);
+}
+
+/// Pieces of MPEG-2, one behind the other: top field first, bottom field first, progressive, and so on. What the decoder
+/// says of each frame is the list.
+fn pieces(orders: &[&str], film: &Path) -> String {
+    let mut script = String::new();
+    for (n, order) in orders.iter().enumerate() {
+        let source = format!("testsrc2=s=96x80:r=50:d=2,scroll=vertical=0.0{}", n + 1);
+        let (filter, flags) = match *order {
+            "progressive" => ("fps=25".to_owned(), String::new()),
+            order => {
+                let top = u8::from(order == "tff");
+                (format!("interlace=scan={order}"), format!("-flags +ildct+ilme -top {top}"))
+            }
+        };
+        script += &format!(
+            "ffmpeg -v error -nostdin -f lavfi -i '{source}' -vf '{filter}' -frames:v {} -pix_fmt yuv420p \
+             -c:v mpeg2video -g 5 -b:v 2M {flags} -f mpeg2video -;",
+            7 + n
+        );
+    }
+    std::fs::write(film, shell(&script).run().ok().stdout).unwrap();
+    shell(&format!(
+        "ffprobe -v error -select_streams v:0 -show_entries frame=interlaced_frame,top_field_first -of csv=p=0 '{}'",
+        film.display()
+    ))
+    .run()
+    .ok()
+    .text()
+    .lines()
+    // Side data has lines of its own.
+    .filter_map(|line| match line.trim_end_matches(',') {
+        "1,1" => Some("tt"),
+        "1,0" => Some("bb"),
+        "0,0" | "0,1" => Some("progressive"),
+        _ => None,
+    })
+    .enumerate()
+    .map(|(n, order)| format!("{{\"first_frame\":{n},\"field_order\":\"{order}\"}}\n"))
+    .collect()
+}
+
+/// A film whose order changes inside becomes what ffmpeg makes of it, which knows each frame's own order; with the header's
+/// order for all it does not.
+#[test]
+fn a_list_gives_each_frame_its_order() {
+    let folder = clip::folder();
+    let (film, list) = (folder.path().join("film.m2v"), folder.path().join("orders"));
+    for (orders, expected_names) in [
+        (&["tff", "bff", "tff"][..], &["tt", "bb", "tt"][..]),
+        (
+            &["bff", "progressive", "tff", "progressive", "progressive"],
+            &["bb", "progressive", "tt", "progressive"],
+        ),
+    ] {
+        let said = pieces(orders, &film);
+        let mut names: Vec<_> = said.lines().map(|line| line.rsplit('"').nth(1).unwrap()).collect();
+        names.dedup();
+        assert_eq!(names, expected_names);
+        std::fs::write(&list, &said).unwrap();
+        let decoded = shell(&format!(
+            "ffmpeg -v error -nostdin -i '{}' -fps_mode passthrough -f yuv4mpegpipe -",
+            film.display()
+        ));
+        let decoded = decoded.run().ok().stdout;
+        let cases = [("frame", "all"), ("frame", "interlaced"), ("field", "all")];
+        let filters: Vec<_> =
+            cases.iter().map(|(m, d)| format!("bwdif=mode=send_{m}:parity=auto:deint={d}")).collect();
+        let expected = ffmpeg(&[], &film, &filters, PixFmt::named("yuv420p").unwrap());
+        for ((mode, deint), expected) in cases.iter().zip(&expected) {
+            let args = format!("-q -P yuv420p -f raw --scale none --mode {mode} --deint {deint}");
+            let run = |args: &str| tool("deint-crop", args).input(decoded.clone());
+            let got = run(&format!("{args} --field-orders")).arg(&list).run().ok().stdout;
+            assert!(got == *expected, "{orders:?} {args}: {} bytes, {}", got.len(), expected.len());
+            assert!(run(&args).run().ok().stdout != got);
+            // A part of it counts frames as the film does.
+            let frame = 96 * 80 * 3 / 2 * if *mode == "field" { 2 } else { 1 };
+            let part = format!("{args} --start 6 --frames 3 --field-orders");
+            assert!(run(&part).arg(&list).run().ok().stdout == got[6 * frame..9 * frame]);
+        }
+    }
+}
+
+/// The list goes before what the stream says of its frames, and a run lasts until the next.
+#[test]
+fn a_list_is_read_as_runs() {
+    let folder = clip::folder();
+    let list = folder.path().join("orders");
+    let format = PixFmt::named("yuv420p").unwrap();
+    let film = film(7, format, (64, 48), 6);
+    let stream = |tags: [&str; 6]| -> Vec<u8> {
+        let mut stream = b"YUV4MPEG2 W64 H48 F25:1 Im A64:45 C420mpeg2\n".to_vec();
+        for (frame, tag) in film.chunks(64 * 48 * 3 / 2).zip(tags) {
+            stream.extend(format!("FRAME I{tag}pi\n").as_bytes());
+            stream.extend(frame);
+        }
+        stream
+    };
+    let args = "-P yuv420p -f raw --scale none";
+    let expected = tool("deint-crop", args).input(stream(["t", "t", "t", "b", "b", "b"])).run().ok().stdout;
+    std::fs::write(
+        &list,
+        "{\"first_frame\":0,\"field_order\":\"tt\"}\n{\"first_frame\":3,\"field_order\":\"bb\"}\n",
+    )
+    .unwrap();
+    for tags in [["b"; 6], ["t"; 6]] {
+        let got =
+            tool("deint-crop", &format!("{args} --field-orders")).arg(&list).input(stream(tags)).run().ok();
+        assert!(got.stdout == expected && got.stderr.is_empty(), "{}", got.stderr);
+    }
 }

@@ -118,3 +118,30 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         .run();
     assert_eq!(end.stderr.lines().last(), Some("141"));
 }
+
+#[test]
+fn a_list_of_field_orders_is_refused_before_the_first_frame() {
+    let folder = pipelines::clip::folder();
+    let list = folder.path().join("orders");
+    let run = |args: &str| {
+        let args = format!("{GRAY} -P yuv420p --scale none {args} --field-orders");
+        tool("deint-crop", &args).arg(&list).input(clip::raw(2, FRAME)).run()
+    };
+    let name = list.display();
+    run("").failed(1, &format!("deint-crop: {name}: No such file or directory"));
+    std::fs::write(&list, "{\"first_frame\":2,\"field_order\":\"tt\"}\n").unwrap();
+    let end = run("");
+    end.failed(1, &format!("deint-crop: {name}: line 1: begins at frame 2; nothing is said of frame 0"));
+    assert!(end.stdout.is_empty());
+    std::fs::write(&list, "{\"first_frame\":0,\"field_order\":\"progressive\"}\n").unwrap();
+    run("--field bff").failed(2, "deint-crop: --field-orders: says it of each frame, and --field bff of all");
+    run("--deint none").failed(2, "deint-crop: --field-orders: is about deinterlacing, and --deint is none");
+    assert_eq!(
+        run("").ok().stderr.trim_end(),
+        "deint-crop: frame 0 is said to be progressive, where the top field is taken as the first"
+    );
+    assert_eq!(run("--deint interlaced").ok().stdout, clip::raw(2, FRAME));
+    tool("deint-crop", "--analyze --field-orders x")
+        .run()
+        .failed(2, "deint-crop: usage: the argument '--analyze' cannot be used with '--field-orders <FILE>'");
+}

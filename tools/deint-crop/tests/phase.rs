@@ -119,6 +119,62 @@ fn every_frame_is_paired_anew() {
     }
 }
 
+/// Frames of `first` top field first, then as many of `second` bottom field first: the log's words, and what came out.
+fn changing(first: &[u8], second: &[u8]) -> (Vec<String>, Vec<u8>) {
+    let folder = clip::folder();
+    let (log, list) = (folder.path().join("log"), folder.path().join("list"));
+    let run = |n: usize, order: &str| format!("{{\"first_frame\":{n},\"field_order\":\"{order}\"}}\n");
+    std::fs::write(&list, run(0, "tt") + &run(first.len() / FRAME, "bb")).unwrap();
+    let args = "-q -s 720x576 -p yuv420p -P yuv420p --scale none --field-phase auto --field-orders";
+    let tool = tool("deint-crop", args).arg(&list).arg("--log").arg(&log);
+    let Ended { stdout, .. } = tool.input([first, second].concat()).run().ok();
+    let log = std::fs::read_to_string(log).unwrap();
+    let done = log.lines().map(|l| {
+        let line: Value = serde_json::from_str(l).unwrap();
+        line["done"].as_str().unwrap().to_owned()
+    });
+    (done.collect(), stdout)
+}
+
+/// Where the field order changes one film ends and another begins: no frame is joined with one of the other.
+#[test]
+fn nothing_is_paired_across_a_change_of_order() {
+    const N: usize = 8;
+    let (a, b) = (film(0), film(4));
+    let (late, early) = (shifted(&a, 1), shifted(&b, 0));
+    let (done, out) = changing(&late[..N * FRAME], &early[..N * FRAME]);
+    fn last(word: &str) -> Vec<&str> {
+        [vec![word; N - 1], vec!["deinterlaced"]].concat()
+    }
+    assert_eq!(done, [last("top_with_next"), last("bottom_with_next")].concat());
+    // The first film's end is what it is where nothing follows.
+    let (alone, end) = changing(&late[..N * FRAME], &[]);
+    assert_eq!(alone, done[..N]);
+    assert!(end[..(N - 1) * FRAME] == out[..(N - 1) * FRAME]);
+    // A film in phase that comes after one out of phase, and the other way round.
+    let right = &b[..N * FRAME];
+    let (done, out) = changing(&late[..N * FRAME], right);
+    assert_eq!(done, [last("top_with_next"), vec!["kept"; N]].concat());
+    assert!(out[N * FRAME..] == *right);
+    let (done, out) = changing(right, &late[..N * FRAME]);
+    assert_eq!(done, [vec!["kept"; N], last("top_with_next")].concat());
+    assert!(out[..N * FRAME] == *right);
+}
+
+/// Of video every frame is deinterlaced, the last before a change and the film's last too.
+#[test]
+fn the_last_frame_of_video_is_deinterlaced() {
+    let video = |order: &str| {
+        let script = format!(
+            "ffmpeg -v error -nostdin -f lavfi -i testsrc2=s=720x576:rate=50,scroll=0.01,interlace=scan={order}:lowpass=off \
+             -frames:v 8 -pix_fmt yuv420p -f rawvideo -"
+        );
+        shell(&script).run().ok().stdout
+    };
+    let (done, _) = changing(&video("tff"), &video("bff"));
+    assert_eq!(done, ["deinterlaced"; 16]);
+}
+
 #[test]
 fn says_what_does_not_go_together() {
     for (args, message) in [

@@ -1,7 +1,6 @@
 //! What a stream is: geometry, rate and the little a header can say about colour.
 
 use crate::{PixFmt, names};
-use std::fmt;
 use timebase::Rational;
 
 /// The framing of a stream.
@@ -15,7 +14,7 @@ pub enum Container {
 
 names!(Container, "unknown format; there are raw and y4m": "raw" => Raw, "y4m" => Y4m);
 
-/// Which field of a frame was first in time. Displayed by ffprobe's names.
+/// Which field of a frame was first in time. Displayed and read by ffprobe's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldOrder {
     /// The fields are of one moment.
@@ -26,15 +25,11 @@ pub enum FieldOrder {
     Bff,
 }
 
-impl fmt::Display for FieldOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Progressive => "progressive",
-            Self::Tff => "tt",
-            Self::Bff => "bb",
-        })
-    }
-}
+names!(FieldOrder, "there are progressive, tt and bb":
+    "progressive" => Progressive,
+    "tt" => Tff,
+    "bb" => Bff,
+);
 
 /// Range of the code values. Displayed and read by ffmpeg's names (`tv`/`pc` and their synonyms).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

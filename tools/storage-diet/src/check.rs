@@ -1,6 +1,7 @@
 //! What is wrong is said before the first frame: the film, the weights, this machine's encoders.
 
 use crate::{
+    crop::Findings,
     film::Source,
     makefile::Makefile,
     pipeline::{self, Program as Words},
@@ -241,12 +242,15 @@ pub fn crop(run: Run<'_>, variables: &Variables, pictures: Pictures<'_>) -> Resu
     }
     let [decode, _] = preparation(run.makefile, variables, pictures, "none", None)?;
     let analyze = ["--analyze", "--scale", variables.get("SCALE")].map(String::from).to_vec();
-    let found: serde_json::Value = serde_json::from_slice(&piped(&decode.words, "deint-crop", &analyze)?)
+    let found: Findings = serde_json::from_slice(&piped(&decode.words, "deint-crop", &analyze)?)
         .map_err(|e| Error::failed("deint-crop", e))?;
-    match found["crop"].as_str().filter(|crop| is_crop(crop)) {
-        Some(crop) => Ok(Some(crop.into())),
-        None => Err(Error::failed("CROP=auto", "no crop was found; say which, as CROP=1024:432:0:72")),
+    if !is_crop(&found.auto_crop) {
+        return Err(Error::failed("CROP=auto", "no crop was found; say which, as CROP=1024:432:0:72"));
     }
+    if let Some(words) = found.words() {
+        run.session.note(format_args!("CROP=auto: {words}"));
+    }
+    Ok(Some(found.auto_crop))
 }
 
 /// The size that the preparation of the film's first frame gives it.
