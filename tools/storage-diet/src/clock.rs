@@ -54,6 +54,13 @@ impl Clock {
         self.first.checked_add(at)?.checked_sub(self.zero)
     }
 
+    /// Where a cue of the source that begins at `start` begins in the film, on the source's clock; `None` for one that begins
+    /// before the film's zero or when the pictures are over: nobody would see it.
+    pub fn cue(&self, start: Rational) -> Option<Rational> {
+        let since_zero = start.checked_sub(self.zero)?;
+        (start < self.end && since_zero >= Rational::whole(0)).then_some(since_zero)
+    }
+
     /// Where a chapter of the source that begins at `start` and is over at `end` begins in the film, on the source's clock;
     /// `None` for one that is over before the film's zero or begins when the pictures are over.
     pub fn chapter(&self, start: Rational, end: Option<Rational>) -> Option<Rational> {
@@ -71,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chapters_outside_the_film_are_no_part_of_it() {
+    fn what_is_outside_the_film_is_no_part_of_it() {
         let seconds = Rational::whole;
         let (from, to) = (seconds(25), seconds(24));
         let first = Rational::whole(0);
@@ -83,6 +90,10 @@ mod tests {
         assert_eq!(chapter(7, 20), Some(seconds(3)));
         assert_eq!(chapter(8, 20), None);
         assert_eq!(clock.chapter(seconds(1), None), Some(seconds(0)));
+        assert_eq!(
+            [3, 4, 7, 8].map(|start| clock.cue(seconds(start))),
+            [None, Some(seconds(0)), Some(seconds(3)), None]
+        );
         let whole = Clock { zero: first, ..clock };
         assert_eq!(
             whole.chapter(first, Some(first)),

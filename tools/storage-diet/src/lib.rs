@@ -17,6 +17,7 @@
 mod args;
 pub mod check;
 pub mod clock;
+mod cues;
 pub mod disk;
 pub mod ending;
 pub mod film;

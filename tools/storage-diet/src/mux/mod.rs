@@ -2,7 +2,7 @@
 
 mod ac3;
 mod audio;
-mod chapters;
+pub(crate) mod chapters;
 mod labels;
 mod subtitles;
 
@@ -184,7 +184,7 @@ pub fn mux(session: &Session, mux: &Mux) -> Result<()> {
     // What is quick, and might fail, comes first. Its place in the film is after the sound.
     let mut beside = Vec::new();
     let tracks: Vec<_> = source.container.of(Kind::Subtitle).collect();
-    let (from, tracks) = subtitles::cut(&job, &tracks)?;
+    let (from, tracks) = subtitles::cut(session, &job, &tracks)?;
     for (id, track) in tracks {
         beside.extend(subtitles::track(session, &job, from, id, track)?);
     }

@@ -97,8 +97,9 @@ pub fn verify(
         let times = Times { old: old.as_ref().map(times), new: times(&new), ratio, finish };
         proof.times(&format!("subtitles {n}"), tick, &times)?;
     }
-    let new = cues::chapters(&probed, None);
-    let old = clock.as_ref().map(|(_, source, clock)| cues::chapters(source, Some(clock)));
+    let new = cues::chapters(film, &probed, None)?;
+    let old =
+        clock.as_ref().map(|(path, source, clock)| cues::chapters(path, source, Some(clock))).transpose()?;
     if !new.is_empty() || old.as_ref().is_some_and(|old| !old.is_empty()) {
         proof.times("chapters", 0.0011, &Times { old, new, ratio, finish })?;
     }
