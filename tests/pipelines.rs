@@ -465,6 +465,16 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
     );
     let long = option("option4", source, &out, &[("FRAMES", "26")]).run();
     assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 were asked for"));
+    for (name, least) in [("option4", 778_240), ("option5", 4_792_320)] {
+        for given in [1, least - 1] {
+            let ended = option(name, source, &out, &[("MAX_DISK", &given.to_string())]).run();
+            let why = format!("too little: a segment of 10 frames needs {least} bytes at least");
+            assert_eq!(said(ended), format!("storage-diet: MAX_DISK={given}: {why}"));
+        }
+    }
+    let large = said(option("option4", source, &out, &[("CROP", "9999:9999:0:0")]).run());
+    assert_eq!(large.matches("deint-crop").count(), 1, "{large}");
+    assert!(!out.exists());
     if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
         let without = said(option("option3", source, &out, &[]).run());
         assert!(without.starts_with("storage-diet: MEZZ=nvenc: this machine cannot"), "{without}");

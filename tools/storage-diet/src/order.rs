@@ -70,9 +70,12 @@ impl Order {
         let src = Path::new(variables.get("SRC"));
         mux::check(src, audio(&variables))?;
         let facts = Facts::read(src)?;
-        Span::new(facts.frames, &variables)?;
+        let frames = Span::new(facts.frames, &variables)?.frames();
         let crop = check::crop(run, &variables)?;
         let prepared = check::prepared(run, &variables, crop.as_deref())?;
+        if let Ok(size) = prepared.parse() {
+            check::room(&recipe, &variables, size, frames)?;
+        }
         let record = Record {
             version: VERSION,
             option: recipe.name.clone(),
