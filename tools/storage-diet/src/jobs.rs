@@ -141,10 +141,14 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     for i in 1..=n {
         let part = parts.iter().find(|part| part.variables.part() == Some((i, n)));
         if !part.is_some_and(Found::is_finished) {
-            let hint =
-                format!("`make resume OUT={}` goes on with it", shell_words::quote(&out.to_string_lossy()));
             let path = out.join(format!("{option}.{i}of{n}"));
-            return Err(Error::failed(path.display(), format!("is not finished; {hint}")));
+            let resume = format!("`make resume OUT={}`", shell_words::quote(&out.to_string_lossy()));
+            return Err(match part.and_then(|part| part.record.damage(&part.path)) {
+                Some(why) => {
+                    Error::failed(path.join("part.mkv").display(), format!("{why}; {resume} makes it again"))
+                }
+                None => Error::failed(path.display(), format!("is not finished; {resume} goes on with it")),
+            });
         }
     }
     let without_part = |part: &Found| {
@@ -173,9 +177,16 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
         return Err(Error::failed(variables.get("SRC"), format!("is not the film of the parts: {why}")));
     }
     let path = order::folder_of(option, &variables);
-    if Folder::is_there(&path)? && Record::read(&path)?.is_finished(&path) {
-        cli::print_line(format_args!("join: {} is there already", path.join("film.mkv").display()))?;
-        return Ok(());
+    if Folder::is_there(&path)? {
+        let old = Record::read(&path)?;
+        let film = path.join("film.mkv");
+        if old.is_finished(&path) {
+            cli::print_line(format_args!("join: {} is there already", film.display()))?;
+            return Ok(());
+        }
+        if let Some(why) = old.damage(&path) {
+            run.session.note(format_args!("{}: {why}; it is made again", film.display()));
+        }
     }
     let folder = Folder::enter(&path)?;
     folder.begin()?;
@@ -296,7 +307,14 @@ fn stands(run: Run<'_>, found: &Found, total: u64) -> Result<String> {
         ),
     };
     let lock = fs::File::open(&found.path).map_err(|e| Error::failed(found.path.display(), reason(&e)))?;
-    let now = if lock.try_lock().is_ok() { "stopped" } else { "at work" };
+    let now = match (lock.try_lock(), found.record.damage(&found.path)) {
+        (Ok(()), Some(why)) => {
+            let (film, out) = (found.record.film(), shell_words::quote(found.variables.get("OUT")));
+            return Ok(format!("damaged: {film} {why}; `make resume OUT={out}` makes it again"));
+        }
+        (Ok(()), None) => "stopped",
+        (Err(_), _) => "at work",
+    };
     Ok(format!("{now}, {at}"))
 }
 

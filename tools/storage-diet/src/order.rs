@@ -49,7 +49,12 @@ impl Order {
         check::weights(&variables)?;
         let old = if Folder::is_there(&path)? { Some(Record::read(&path)?) } else { None };
         if let Some(old) = old {
-            match old.stands(&path, &recipe, &variables, &source)? {
+            let stands = old.stands(&path, &recipe, &variables, &source)?;
+            if let Some(why) = old.damage(&path) {
+                let film = path.join(old.film());
+                run.session.note(format_args!("{}: {why}; it is made again", film.display()));
+            }
+            match stands {
                 Stands::Done => {
                     if !run.dry {
                         tidy(&recipe, &variables, &path)?;
@@ -60,7 +65,7 @@ impl Order {
                 }
                 Stands::Open => {
                     check::machine(run, &recipe, &variables)?;
-                    let record = Record { settings: variables.to_keep(), source, ..old };
+                    let record = Record { settings: variables.to_keep(), source, finished: None, ..old };
                     return Ok(Some(Self { recipe, variables, record, path, is_new: false, clocks }));
                 }
                 Stands::Empty => {}

@@ -73,14 +73,25 @@ pub enum Stands {
 impl Record {
     /// Is the film there that this says was finished?
     pub fn is_finished(&self, path: &Path) -> bool {
-        let film = path.join(if self.settings.get("PART").is_none_or(String::is_empty) {
-            "film.mkv"
-        } else {
-            "part.mkv"
-        });
-        self.finished.as_ref().is_some_and(|finished| {
-            film.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == finished.bytes)
-        })
+        self.finished.as_ref().is_some_and(|finished| self.bytes(path) == Some(finished.bytes))
+    }
+
+    /// Why the film that is there is not the one that was finished; `None` where it is, where none was finished, and where none
+    /// is there.
+    pub fn damage(&self, path: &Path) -> Option<String> {
+        let (was, is) = (self.finished.as_ref()?.bytes, self.bytes(path)?);
+        (was != is).then(|| format!("is not the film that was finished: it has {is} bytes, that had {was}"))
+    }
+
+    /// Bytes of the film that is there, or of the part.
+    fn bytes(&self, path: &Path) -> Option<u64> {
+        let meta = path.join(self.film()).symlink_metadata().ok()?;
+        meta.is_file().then_some(meta.len())
+    }
+
+    /// What the job leaves: a film, or a part of one.
+    pub fn film(&self) -> &'static str {
+        if self.settings.get("PART").is_none_or(String::is_empty) { "film.mkv" } else { "part.mkv" }
     }
 
     /// How far this job, found at `path`, has come, and is it the one that is asked for?
