@@ -164,7 +164,7 @@ impl Tool for StorageDiet {
                 let scratch = scratch(&stop, folder)?;
                 let work = scratch.path().into();
                 mux::mux(session, &Mux { src, video, out: out.clone(), audio, start, work })?;
-                cli::print_line(format_args!("film: {}", out.display()))
+                cli::print_line(format_args!("film: {}", cli::shown(out.display())))
             }
             What::VerifyFilm { start, films } => {
                 let (film, source) = (&films[films.len() - 1], films.first().filter(|_| films.len() == 2));

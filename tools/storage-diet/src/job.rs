@@ -93,7 +93,8 @@ impl<'a> Job<'a> {
         let film = self.folder.path(film);
         let bytes = film.metadata().map_or(0, |meta| meta.len());
         let took = clock(self.order.clocks.wall_s());
-        cli::print_line(format_args!("film: {}, {frames} frames, {}, {took}", film.display(), size(bytes)))?;
+        let name = cli::shown(film.display());
+        cli::print_line(format_args!("film: {name}, {frames} frames, {}, {took}", size(bytes)))?;
         Ok(())
     }
 

@@ -104,7 +104,7 @@ pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
     let mut open = found(&out, &given)?;
     open.retain(|job| !job.as_ref().is_ok_and(Found::is_finished));
     if open.is_empty() {
-        cli::print_line(format_args!("resume: {}: nothing was interrupted here", out.display()))?;
+        cli::print_line(format_args!("resume: {}: nothing was interrupted here", cli::shown(out.display())))?;
         return Ok(());
     }
     all(run, open, |found| {
@@ -181,7 +181,7 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
         let old = Record::read(&path)?;
         let film = path.join("film.mkv");
         if old.is_finished(&path) {
-            cli::print_line(format_args!("join: {} is there already", film.display()))?;
+            cli::print_line(format_args!("join: {} is there already", cli::shown(film.display())))?;
             return Ok(());
         }
         if let Some(why) = old.damage(&path) {
@@ -208,7 +208,8 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     record.finished = Some(Finished { bytes, frames, video_bytes });
     folder.write(RECORD, &record)?;
     folder.remove(VIDEO)?;
-    cli::print_line(format_args!("film: {}, {frames} frames, {}", film.display(), size(bytes)))?;
+    let name = cli::shown(film.display());
+    cli::print_line(format_args!("film: {name}, {frames} frames, {}", size(bytes)))?;
     Ok(())
 }
 
@@ -242,7 +243,8 @@ pub fn finish(run: Run<'_>) -> Result<()> {
     let disk = Disk::watch(&here, &here.join("reports/disk"))?;
     let frames = job.finish(&disk)?;
     job.end();
-    cli::print_line(format_args!("film: {}, {frames} frames", here.join("film.mkv").display()))?;
+    let film = cli::shown(here.join("film.mkv").display());
+    cli::print_line(format_args!("film: {film}, {frames} frames"))?;
     Ok(())
 }
 
@@ -284,7 +286,10 @@ pub fn status(run: Run<'_>, operands: &[String]) -> Result<()> {
         let name = job.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let disk = size(Bytes::of(&job.path).sum());
         let total = Span::new(job.record.facts.frames, &job.variables)?.frames();
-        cli::print_line(format_args!("{name:<16} {}, {disk} on the disk", stands(run, &job, total)?))
+        cli::print_line(format_args!(
+            "{name:<16} {}, {disk} on the disk",
+            cli::shown(stands(run, &job, total)?)
+        ))
     })
 }
 

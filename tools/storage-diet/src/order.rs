@@ -60,7 +60,8 @@ impl Order {
                         tidy(&recipe, &variables, &path)?;
                     }
                     let film = path.join(film_name(&variables));
-                    cli::print_line(format_args!("{}: {} is there already", recipe.name, film.display()))?;
+                    let film = cli::shown(film.display());
+                    cli::print_line(format_args!("{}: {film} is there already", recipe.name))?;
                     return Ok(None);
                 }
                 Stands::Open => {

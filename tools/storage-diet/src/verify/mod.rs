@@ -275,7 +275,7 @@ impl Proof<'_> {
     fn verdict(mut self, session: &Session) -> Result<()> {
         let film = self.film.display();
         let Some(last) = self.wrong.pop() else {
-            return print(&format!("{film}: verified"));
+            return print(&format!("{}: verified", cli::shown(film)));
         };
         for wrong in &self.wrong {
             session.complain(&Error::failed(&film, wrong));
