@@ -33,11 +33,11 @@ impl Span {
             (variables.number("START"), variables.given("FRAMES").map(|_| variables.number("FRAMES")));
         let last = frames.map_or(film, |frames| start.saturating_add(frames));
         if last > film || start >= last {
-            let asked = format!("START={start} FRAMES={}", variables.get("FRAMES"));
-            return Err(Error::usage(
-                variables.get("SRC"),
-                format!("has {film} frames; {asked} were asked for"),
-            ));
+            let asked = match frames {
+                Some(frames) => format!("START={start} FRAMES={frames} were"),
+                None => format!("START={start} was"),
+            };
+            return Err(Error::usage(variables.get("SRC"), format!("has {film} frames; {asked} asked for")));
         }
         let (start, end) = match variables.part() {
             Some(part) => part_of(start, last, part, segment(variables))?,
@@ -158,7 +158,7 @@ mod tests {
     fn what_is_not_there_is_refused() {
         let said = |typed: &str| Span::new(25, &variables(typed)).unwrap_err().to_string();
         assert_eq!(said("SRC=/f FRAMES=26"), "/f: has 25 frames; START=0 FRAMES=26 were asked for");
-        assert_eq!(said("SRC=/f START=25"), "/f: has 25 frames; START=25 FRAMES= were asked for");
+        assert_eq!(said("SRC=/f START=25"), "/f: has 25 frames; START=25 was asked for");
         assert_eq!(said("SEGMENT=10f PART=1/4"), "PART=1/4: there are only 3 segments of 10 frames");
     }
 
