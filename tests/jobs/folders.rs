@@ -76,6 +76,29 @@ fn a_finished_job_is_left_alone_and_an_unfinished_film_is_made_again() {
 }
 
 #[test]
+fn a_record_that_is_broken_says_what_to_do() {
+    let out = clip::folder();
+    let job = out.path().join("option4");
+    fs::create_dir(&job).unwrap();
+    let record = job.join("job.json");
+    for (text, what) in [
+        ("", "is empty"),
+        ("{\n  \"version\": 1,\n", "breaks off in line 3"),
+        ("{\"version\" 1}", "is not JSON: line 1, column 12"),
+        ("{\"version\": 1}", "is JSON, but not what a job writes: line 1, column 14"),
+    ] {
+        fs::write(&record, text).unwrap();
+        let said = format!("storage-diet: {}: {what}; remove the folder to start afresh", record.display());
+        for target in ["status", "resume", "verify"] {
+            fs::write(job.join("film.mkv"), "").unwrap();
+            let ended = make(out.path(), target, &[("OUT", out.path().to_str().unwrap())]).run();
+            assert_eq!(refused(&ended), said, "{target}");
+        }
+        assert_eq!(refused(&option(out.path(), "option4", clip::second(), out.path(), &[]).run()), said);
+    }
+}
+
+#[test]
 fn a_folder_of_the_users_own_is_neither_used_nor_deleted() {
     let out = clip::folder();
     let job = out.path().join("option4");

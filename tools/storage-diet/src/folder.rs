@@ -3,6 +3,7 @@
 use crate::film;
 use cli::{Error, Result, reason};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::error::Category;
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -174,8 +175,23 @@ impl Folder {
 /// Errors: it cannot be read, or is not what it should be.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).map_err(|e| Error::failed(path.display(), reason(&e)))?;
-    serde_json::from_slice(&text).map_err(|e| Error::failed(path.display(), format!("is not a job's: {e}")))
+    serde_json::from_slice(&text).map_err(|e| {
+        let what = match e.classify() {
+            _ if text.is_empty() => "is empty".into(),
+            Category::Eof => format!("breaks off in line {}", e.line()),
+            Category::Syntax | Category::Io => {
+                format!("is not JSON: line {}, column {}", e.line(), e.column())
+            }
+            Category::Data => {
+                format!("is JSON, but not what a job writes: line {}, column {}", e.line(), e.column())
+            }
+        };
+        Error::failed(path.display(), format!("{what}; {AFRESH}"))
+    })
 }
+
+/// What to do with a job's folder that cannot be gone on with.
+pub const AFRESH: &str = "remove the folder to start afresh";
 
 /// The part of a job that outlives a run, as its folder has it in [`RECORD`].
 pub const RECORD: &str = "job.json";

@@ -2,7 +2,7 @@
 
 use crate::{
     film::{Facts, Source},
-    folder::{Finished, RECORD, SEGMENTS, read},
+    folder::{AFRESH, Finished, RECORD, SEGMENTS, read},
     recipe::{Recipe, VIDEO},
     variables::{Variables, is_crop},
 };
@@ -40,7 +40,7 @@ impl Record {
     pub fn read(job: &Path) -> Result<Self> {
         let path = job.join(RECORD);
         let record: Self = read(&path)?;
-        let wrong = |why: String| Err(Error::failed(path.display(), why));
+        let wrong = |why: String| Err(Error::failed(path.display(), format!("{why}; {AFRESH}")));
         if record.version != VERSION {
             return wrong(format!("is of version {}; this is for {VERSION}", record.version));
         }
@@ -121,7 +121,7 @@ impl Record {
         }
         let failed = |why: String| Error::failed(path.display(), why);
         let was = if is_finished { "was made" } else { "was begun" };
-        let afresh = "remove the folder to start afresh, or say another OUT";
+        let afresh = format!("{AFRESH}, or say another OUT");
         if let Err(why) = self.source.same(source) {
             return Err(failed(format!("{was} from another film: {} {why}; {afresh}", variables.get("SRC"))));
         }
