@@ -526,6 +526,25 @@ fn what_cannot_be_muxed_is_refused_before_the_first_frame() {
     }
 }
 
+/// mkvmerge says in many words that a disk is full.
+#[test]
+fn a_full_disk_is_one_line() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let real = shell("command -v mkvmerge").run().ok().text().trim().to_owned();
+    let words = "Error: An exception occurred when writing the destination file. The drive may be full. Exception details: \
+                 reading from/writing to the file error; No space left to write to";
+    let full =
+        format!("#!/bin/bash\ncase \"$*\" in @*) echo '{words}'; exit 2;; *) exec {real} \"$@\";; esac\n");
+    std::fs::write(folder.path().join("mkvmerge"), full).unwrap();
+    shell("chmod +x mkvmerge").within(folder.path()).run().ok();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let ended = option("option4", source, folder.path(), &[]).env("PATH", path).run();
+    let film = folder.path().join("option4/film.mkv");
+    // There is room on the disk of this test.
+    let said = format!("storage-diet: {}: the disk is full", film.display());
+    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(&*said)));
+}
+
 /// Settings are kept from the moment that something worth keeping is there.
 #[test]
 fn a_job_goes_on_only_with_the_settings_it_was_begun_with() {
