@@ -49,9 +49,9 @@ const OTHER: f32 = 0.05;
 /// A correlation under which nobody would call it the same picture.
 const ALIKE: f32 = 0.4;
 /// One minus the correlation of a picture with the frame that it is most like, in times that of the frame and its neighbours:
-/// from here on, coding has lost more than what moves, and the picture may as well be one of some frames ago. Films that x265
-/// made at CRF 40 lag by two frames or three where this is 16; at CRF 30, where it is 8, they do not.
-const LOST: f32 = 10.0;
+/// from here on, coding has lost more than what moves, and the picture may as well be one of some frames ago. Almost still
+/// films that x265 made at CRF 40 lag by two frames or three, where this is 16.
+const LOST: f32 = 5.0;
 /// By how much more pictures must be like the neighbours than like their own frames, as a part of how unlike these are. It is
 /// all of that where each is the neighbour, and none where each is half-way there.
 const BESIDE: f32 = 0.2;
@@ -626,8 +626,8 @@ mod tests {
     #[test]
     fn what_coding_has_lost_cannot_be_told() {
         let told = |apart: f32, lost| Motion { apart: [apart; 2], nearer: [0.0; 2], lost }.can_be_told(1);
-        assert!(told(1e-3, 0.0) && told(1e-3, 9e-3));
-        assert!(!told(1e-3, 11e-3) && !told(1e-3, 0.04));
+        assert!(told(1e-3, 0.0) && told(1e-3, 4e-3));
+        assert!(!told(1e-3, 6e-3) && !told(1e-3, 0.04));
         assert!(told(1e-3, 0.06), "another part of the source");
         // Late by half a frame is nothing; by a whole one it is.
         let late = |nearer| Motion { apart: [1e-3; 2], nearer: [nearer, 3e-3], lost: 0.0 }.is_own();
