@@ -241,7 +241,8 @@ fn no_room(job: &Job<'_>, video: &Path, out: &Path) -> Error {
     let free = statvfs(&job.work).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
     let written = bytes(&job.work.join("film.mkv"));
     let missing = (bytes(video) + beside).saturating_sub(2 * written + free);
-    let more = if missing == 0 { String::new() } else { format!("; about {} more are needed", size(missing)) };
+    let more =
+        if missing == 0 { String::new() } else { format!("; about {} more are needed", size(missing)) };
     Error::failed(out.display(), format!("the disk is full{more}"))
 }
 
