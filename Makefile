@@ -64,7 +64,7 @@ JOBS     = 1#                 segments encoded at once
 decode    = $(ffmpeg) [-ss {seek}] -i {src} -map 0:V:0 \
               [-copyts -vf setpts={places},fps={from},tpad=stop=1:stop_mode=clone] \
               -fps_mode passthrough [-frames:v {limit}] -f yuv4mpegpipe -
-prepare   = deint-crop --field-phase {field_phase} [--matrix-in {matrix}] [--chromaloc-in {chromaloc}] --scale {scale} --crop {crop} --start {first} [--frames {context}] \
+prepare   = deint-crop --field-phase {field_phase} [--field-orders {field_orders}] [--matrix-in {matrix}] [--chromaloc-in {chromaloc}] --scale {scale} --crop {crop} --start {first} [--frames {context}] \
               --expect-frames {read} [--report {reports}/deint-crop.json]
 enlarge   = sr-window [--engine {engine}] [--weights {weights} --device {device}] --window {window} --overlap {overlap} \
               --size {raw} $(rgb48) --first-frame {first} --start {next} [--frames {emit}] --expect-frames {seen} \

@@ -310,6 +310,41 @@ fn an_excerpt_has_its_own_zero() {
     assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(&*none)));
 }
 
+/// What begins when the pictures are over is no part of the film, to the one that makes it and to the one that proves it; and
+/// chapters may be nested, hidden, of no length, and in any order.
+#[test]
+fn what_begins_after_the_last_picture_is_left_out() {
+    let Film { folder, video, .. } = film();
+    let path = |name: &str| folder.path().join(name);
+    let srt = format!("{SRT}\n3\n00:00:02,040 --> 00:00:03,000\nToo late\n");
+    std::fs::write(path("late.srt"), srt).unwrap();
+    let atom = |start: &str, more: &str| {
+        format!("<ChapterAtom><ChapterTimeStart>00:00:{start}</ChapterTimeStart>{more}</ChapterAtom>")
+    };
+    let nested = atom("01.0", "<ChapterFlagHidden>1</ChapterFlagHidden>");
+    let zero = atom("00.8", &format!("<ChapterTimeEnd>00:00:00.8</ChapterTimeEnd>{nested}"));
+    let listed = [atom("00.0", ""), zero, atom("01.6", ""), atom("00.4", ""), atom("59.0", "")].concat();
+    let hidden = format!("<EditionFlagHidden>1</EditionFlagHidden>{}", atom("01.0", ""));
+    let xml = format!(
+        "<?xml version=\"1.0\"?>\n<Chapters><EditionEntry>{listed}</EditionEntry><EditionEntry>{hidden}</EditionEntry></Chapters>"
+    );
+    std::fs::write(path("late.xml"), xml).unwrap();
+    let mux_source = "--quiet -o late-source.mkv --chapters late.xml streams.mkv late.srt";
+    ran("mkvmerge", &mux_source.split(' ').collect::<Vec<_>>(), folder.path());
+    let (source, out) = (path("late-source.mkv"), path("late-film.mkv"));
+    let ended = mux("pitch-lowered", &source, video, &out).ok();
+    let left_out = format!(
+        "storage-diet: {}: subtitles: 1 cue when the pictures are over, left out\n",
+        source.display()
+    );
+    assert_eq!(ended.stderr, left_out);
+    assert_eq!(packets(&out, "s:0", "packet=pts_time"), ["0.250000", "1.250000"]);
+    let said = verify(&source, &out).ok();
+    let line = |name: &str| said.text().lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("subtitles 0").contains("  2, at most "), "{}", said.text());
+    assert!(line("chapters").contains("  6, at most "), "{}", said.text());
+}
+
 #[test]
 fn pictures_alone() {
     let folder = clip::folder();

@@ -464,7 +464,17 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
         "storage-diet: SEGMENT=1h x: say a time, such as 10min, or frames, such as 15000f"
     );
     let long = option("option4", source, &out, &[("FRAMES", "26")]).run();
-    assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 was asked for"));
+    assert!(said(long).ends_with("film.mkv: has 25 frames; START=0 FRAMES=26 were asked for"));
+    for (name, least) in [("option4", 778_240), ("option5", 4_792_320)] {
+        for given in [1, least - 1] {
+            let ended = option(name, source, &out, &[("MAX_DISK", &given.to_string())]).run();
+            let why = format!("too little: a segment of 10 frames needs {least} bytes at least");
+            assert_eq!(said(ended), format!("storage-diet: MAX_DISK={given}: {why}"));
+        }
+    }
+    let large = said(option("option4", source, &out, &[("CROP", "9999:9999:0:0")]).run());
+    assert_eq!(large.matches("deint-crop").count(), 1, "{large}");
+    assert!(!out.exists());
     if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
         let without = said(option("option3", source, &out, &[]).run());
         assert!(without.starts_with("storage-diet: MEZZ=nvenc: this machine cannot"), "{without}");
@@ -514,6 +524,25 @@ fn what_cannot_be_muxed_is_refused_before_the_first_frame() {
         assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(said.as_str())));
         assert!(!out.exists());
     }
+}
+
+/// mkvmerge says in many words that a disk is full.
+#[test]
+fn a_full_disk_is_one_line() {
+    let (folder, source) = (clip::folder(), clip::second());
+    let real = shell("command -v mkvmerge").run().ok().text().trim().to_owned();
+    let words = "Error: An exception occurred when writing the destination file. The drive may be full. Exception details: \
+                 reading from/writing to the file error; No space left to write to";
+    let full =
+        format!("#!/bin/bash\ncase \"$*\" in @*) echo '{words}'; exit 2;; *) exec {real} \"$@\";; esac\n");
+    std::fs::write(folder.path().join("mkvmerge"), full).unwrap();
+    shell("chmod +x mkvmerge").within(folder.path()).run().ok();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let ended = option("option4", source, folder.path(), &[]).env("PATH", path).run();
+    let film = folder.path().join("option4/film.mkv");
+    // There is room on the disk of this test.
+    let said = format!("storage-diet: {}: the disk is full", film.display());
+    assert_eq!((ended.code, ended.stderr.lines().next()), (2, Some(&*said)));
 }
 
 /// Settings are kept from the moment that something worth keeping is there.

@@ -60,10 +60,41 @@ fn a_finished_job_is_left_alone_and_an_unfinished_film_is_made_again() {
     assert!(run(&[("CRF", "20")]).ok().text().ends_with("film.mkv is there already\n"));
 
     for torn in [0, made.len() / 2] {
+        let was = film.metadata().unwrap().len();
         fs::write(&film, &made[..torn]).unwrap();
+        let why = format!("is not the film that was finished: it has {torn} bytes, that had {was}");
+        let status = make(out.path(), "status", &[("OUT", out.path().to_str().unwrap())]).run().ok();
+        let again = format!("`make resume OUT={}` makes it again", out.path().display());
+        let said = format!("option4          damaged: film.mkv {why}; {again}, ");
+        assert!(status.text().starts_with(&said), "{}", status.text());
         // Nothing is left that other settings could be at odds with.
-        run(&[]).ok();
+        let ended = run(&[]).ok();
+        let note = format!("storage-diet: {}: {why}; it is made again", film.display());
+        assert!(ended.stderr.lines().any(|line| line == note), "{}", ended.stderr);
         is_whole("option4", out.path());
+    }
+}
+
+#[test]
+fn a_record_that_is_broken_says_what_to_do() {
+    let out = clip::folder();
+    let job = out.path().join("option4");
+    fs::create_dir(&job).unwrap();
+    let record = job.join("job.json");
+    for (text, what) in [
+        ("", "is empty"),
+        ("{\n  \"version\": 1,\n", "breaks off in line 3"),
+        ("{\"version\" 1}", "is not JSON: line 1, column 12"),
+        ("{\"version\": 1}", "is JSON, but not what a job writes: line 1, column 14"),
+    ] {
+        fs::write(&record, text).unwrap();
+        let said = format!("storage-diet: {}: {what}; remove the folder to start afresh", record.display());
+        for target in ["status", "resume", "verify"] {
+            fs::write(job.join("film.mkv"), "").unwrap();
+            let ended = make(out.path(), target, &[("OUT", out.path().to_str().unwrap())]).run();
+            assert_eq!(refused(&ended), said, "{target}");
+        }
+        assert_eq!(refused(&option(out.path(), "option4", clip::second(), out.path(), &[]).run()), said);
     }
 }
 

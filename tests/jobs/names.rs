@@ -39,6 +39,10 @@ fn any_name_makes_the_right_film() {
             option(folder.path(), option_name, Path::new(&source), Path::new(&out), &[("ENGINE", &engine)])
                 .run();
         assert_eq!(ended.code, 0, "{name:?}: {}", ended.stderr);
+        let shown = out.replace('\n', "\\n");
+        let closing = format!("film: {}/{option_name}/film.mkv, ", folder.path().join(shown).display());
+        assert_eq!(ended.text().lines().count(), 1, "{name:?}: {}", ended.text());
+        assert!(ended.text().starts_with(&closing), "{name:?}: {}", ended.text());
         let film = path(out).join(option_name).join("film.mkv");
         // What reads the film here need not know such names.
         fs::rename(film, path("right.mkv".into())).unwrap();

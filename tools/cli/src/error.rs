@@ -31,9 +31,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     fn new(kind: Kind, object: impl fmt::Display, reason: impl fmt::Display) -> Self {
         // One line, whatever a library or a child had to say, and in the system's words, not in Rust's.
-        let line =
-            |text: String| without_number(&text.split_whitespace().collect::<Vec<_>>().join(" ")).to_owned();
-        Self { kind, object: line(object.to_string()), reason: line(reason.to_string()) }
+        let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        Self { kind, object: shown(object), reason: shown(without_number(&reason)) }
     }
 
     /// Something failed: exit 1.
@@ -131,6 +130,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A name as it is printed: on one line, whatever is in it. What is no character to be seen is written as `\n` or `\u{1b}`.
+pub fn shown(name: impl fmt::Display) -> String {
+    let mut shown = String::new();
+    for c in name.to_string().chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// The system's words for an error, without Rust's ` (os error 28)`.
 pub fn reason(error: &io::Error) -> String {
     without_number(&error.to_string()).to_owned()
@@ -140,5 +148,18 @@ fn without_number(text: &str) -> &str {
     match text.rfind(" (os error ") {
         Some(at) if text.ends_with(')') => &text[..at],
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_a_name_stays_itself() {
+        let said = |object: &str, reason: &str| Error::failed(object, reason).to_string();
+        assert_eq!(said("two\nlines  it's", "no\n  such\tfile"), "two\\nlines  it's: no such file");
+        assert_eq!(said("a\u{1b}[31mb", "\u{7}"), "a\\u{1b}[31mb: \\u{7}");
+        assert_eq!(said("\u{fc}\u{96fb}", "none (os error 2)"), "\u{fc}\u{96fb}: none");
     }
 }

@@ -26,7 +26,7 @@ pub use args::{
     ColorArgs, Emit, InputArgs, OutputArgs, RunArgs, Size, ThreadArgs, frame_count, parse_bytes, parse_rate,
 };
 pub use child::ends_with_us;
-pub use error::{Error, Result, reason};
+pub use error::{Error, Result, reason, shown};
 pub use length::Length;
 pub use lock::locked;
 pub use process::{Tool, main};

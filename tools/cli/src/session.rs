@@ -1,6 +1,6 @@
 //! One run of a tool: what it counts and what it says.
 
-use crate::lock::locked;
+use crate::{error::shown, lock::locked};
 use serde_json::{Map, Value};
 use std::{
     io::Write,
@@ -142,5 +142,5 @@ impl Session {
 
 /// One line on standard error. That it may be closed is no reason to fail.
 pub(crate) fn say(tool: &str, text: &str) {
-    let _ = writeln!(std::io::stderr(), "{tool}: {text}");
+    let _ = writeln!(std::io::stderr(), "{tool}: {}", shown(text));
 }

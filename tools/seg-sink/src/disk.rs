@@ -4,7 +4,7 @@
 //! than `--max-disk`, and a command cannot write past its grant: the kernel refuses (`RLIMIT_FSIZE`), also to the
 //! command's own children. So the limit holds however late anyone looks.
 
-use crate::folder::Folder;
+use crate::{folder::Folder, state::OVERHEAD};
 use cli::locked;
 use std::{
     collections::BTreeMap,
@@ -22,6 +22,26 @@ pub(crate) const LOG_BYTES: u64 = 16 << 10;
 const SLACK: u64 = 32 << 10;
 /// Space is given out in the unit in which it is taken.
 const BLOCK: u64 = 4096;
+
+/// A muxer may hold back this much (ffmpeg's Matroska collects clusters of 5 MB) and write it at once.
+const HELD_BACK: u64 = 8 << 20;
+
+/// Bytes that a command can have written at most when it was fed `frames` frames of `frame_bytes` bytes and all of it is out,
+/// where its file has `now` bytes.
+pub(crate) fn most_written(frame_bytes: u64, frames: u64, now: u64) -> u64 {
+    let fed = frames.saturating_mul(frame_bytes);
+    // No encoder for pictures makes them larger, but for a little around them.
+    let all = fed.saturating_add(fed / 16).saturating_add(OVERHEAD);
+    all.min(now.saturating_add(HELD_BACK).saturating_add(frame_bytes.saturating_mul(2)))
+}
+
+/// Bytes of `--max-disk` below which no segment of `frames` frames of `frame_bytes` bytes can be made, with a mezzanine or
+/// without: what is granted for it before its last frame is taken, and what is kept for the segment made of a mezzanine. More
+/// than that may be needed, and less never is.
+pub fn least_disk(frame_bytes: u64, frames: u64, has_mezzanine: bool) -> u64 {
+    let granted = |frames| whole_blocks(most_written(frame_bytes, frames, 0));
+    SLACK + granted(frames) + if has_mezzanine { granted(1) } else { 0 }
+}
 
 /// The folder's size: its bound, its grants, its peak.
 pub(crate) struct Disk {

@@ -3,7 +3,7 @@
 use crate::{
     child::{Failure, Running},
     control::{Control, Stop},
-    disk::whole_blocks,
+    disk::{most_written, whole_blocks},
     feed::{Feed, Refusal},
     job::Job,
     journal::{Record, Stage},
@@ -25,9 +25,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-/// A muxer may hold back this much (ffmpeg's Matroska collects clusters of 5 MB) and write it at once.
-const HELD_BACK: u64 = 8 << 20;
 
 /// Standard input that gives way when the run must stop.
 pub(crate) struct Source {
@@ -365,10 +362,7 @@ impl<'j> Job<'j> {
 
     /// What a command that was fed `frames` frames can have written at most when all of it is out.
     fn bound(&self, frames: u64, part: &Path) -> u64 {
-        let fed = frames * self.frame_bytes;
-        let now = part.metadata().map_or(0, |m| m.len());
-        // No encoder for pictures makes them larger, but for a little around them.
-        (fed + fed / 16 + OVERHEAD).min(now + HELD_BACK + 2 * self.frame_bytes)
+        most_written(self.frame_bytes, frames, part.metadata().map_or(0, |m| m.len()))
     }
 
     /// What a chunk of `frames` frames will probably take, generously; unknown before the first: half of the room.

@@ -36,6 +36,7 @@ mod upstream;
 pub mod warden;
 
 pub use args::SegSink;
+pub use disk::least_disk;
 
 use cli::{Error, Result, RunArgs, Session, Tool};
 

@@ -104,6 +104,26 @@ fn a_limit_that_cannot_be_kept_fails_with_the_numbers() {
     assert_eq!(job.film(), large(60));
 }
 
+/// What is said beforehand to be the least is no more than what is needed.
+#[test]
+fn less_than_the_least_is_never_enough() {
+    for mezzanine in [false, true] {
+        let job = Job::new();
+        let least = seg_sink::least_disk(LARGE_FRAME as u64, 10, mezzanine);
+        let mut command = job.bare();
+        command.args(LARGE).args(["-o", "film.mkv", "--segment", "10f"]);
+        command.args(["--max-disk", &(least - 1).to_string()]);
+        command.args(if mezzanine {
+            &["--mezz", FFV1, "--final", FFV1_FROM_MEZZ][..]
+        } else {
+            &["--final", FFV1]
+        });
+        let run = job::ended(start(command, &large(10)));
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        assert!(run.stderr.starts_with("seg-sink: --max-disk: "), "{}", run.stderr);
+    }
+}
+
 /// A mezzanine without its final segment would be no use: room for both is wanted before the first frame is taken.
 #[test]
 fn a_mezzanine_is_not_begun_without_room_for_its_final() {

@@ -188,11 +188,9 @@ impl Tool for StorageDiet {
                 let reading = &check::reading(run, "mux", &src)?;
                 let timeline = &source.timeline(reading);
                 let start = source.start.saturating_sub(timeline.base);
-                mux::mux(
-                    session,
-                    &Mux { src, reading, timeline, video, out: out.clone(), audio, start, work },
-                )?;
-                cli::print_line(format_args!("film: {}", out.display()))
+                let video = Mux { src, reading, timeline, video, out: out.clone(), audio, start, work };
+                mux::mux(session, &video)?;
+                cli::print_line(format_args!("film: {}", cli::shown(out.display())))
             }
             What::VerifyFilm { source, films } => {
                 let [src, film] = &films[..] else { return verify::verify(session, &films[0], None) };

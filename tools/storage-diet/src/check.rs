@@ -11,13 +11,14 @@ use crate::{
     reading::Reading,
     recipe::{Pass, Recipe, Stage},
     run::Run,
-    span::Span,
+    span::{self, Span},
     template::Values,
     timeline::{Timeline, clock_ms},
     values::{self, Pictures},
     variables::{RATE, Variables, is_crop},
 };
 use cli::{Error, Result, Size, reason};
+use retime25to24::even_width;
 use std::{
     fs::File,
     io::{Seek, Write},
@@ -280,6 +281,31 @@ pub fn prepared(
         ));
     }
     Ok(size.to_string())
+}
+
+/// Is `MAX_DISK` enough for the first segment of `frames` frames of pictures that have the size `prepared` before the network?
+///
+/// Errors (usage): it certainly is not. That a film needs more, nobody knows before it is made; `plan` has an estimate.
+pub fn room(recipe: &Recipe, variables: &Variables, prepared: Size, frames: u64) -> Result<()> {
+    let Some(given) = variables.given("MAX_DISK") else { return Ok(()) };
+    let Some(pass) = recipe.passes.last().filter(|pass| pass.is_segmented()) else { return Ok(()) };
+    let Size { width, height } = prepared;
+    let frame_bytes = if pass.has("retime") {
+        // yuv420p10le: three samples for two pixels, of two bytes.
+        let rows = variables.number("HEIGHT");
+        3 * rows * even_width(4 * width, 4 * height, rows as usize) as u64
+    } else {
+        // rgb48le.
+        6 * 16 * (width * height) as u64
+    };
+    let has_mezzanine = pass.stages.last().is_some_and(|stage| stage.segment.len() > 1);
+    let frames = span::segment(variables).min(frames);
+    let least = seg_sink::least_disk(frame_bytes, frames, has_mezzanine);
+    if variables.number("MAX_DISK") >= least {
+        return Ok(());
+    }
+    let why = format!("too little: a segment of {frames} frames needs {least} bytes at least");
+    Err(Error::usage(format!("MAX_DISK={given}"), why))
 }
 
 /// The decoder and the preparation, of all of the film or of its first frames.

@@ -64,6 +64,12 @@ impl Clock {
         })
     }
 
+    /// Where a cue of the source that begins at `start` begins in the film, on the source's clock without what is cut out;
+    /// `None` for one that begins before the film's zero or when the pictures are over: nobody would see it.
+    pub fn cue(&self, start: Rational) -> Option<Rational> {
+        (self.zero <= start && start < self.end).then(|| self.since_zero(start))?
+    }
+
     /// Is a chapter of the source that begins at `start` and is over at `end` in the film, on the source's clock? One that is
     /// over before the film's zero or begins when the pictures are over is not.
     pub fn has_chapter(&self, start: Rational, end: Option<Rational>) -> bool {
@@ -85,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn chapters_outside_the_film_are_no_part_of_it() {
+    fn what_is_outside_the_film_is_no_part_of_it() {
         let seconds = Rational::whole;
         let own = clock(4, 8);
         let chapters = [(0, 4), (0, 5), (4, 4), (7, 20), (8, 20)];
@@ -94,6 +100,8 @@ mod tests {
         assert!(own.has_chapter(seconds(1), None));
         let first = seconds(0);
         assert!(clock(0, 8).has_chapter(first, Some(first)), "a chapter without length at the beginning");
+        let cues = [3, 4, 7, 8].map(|start| own.cue(seconds(start)));
+        assert_eq!(cues, [None, Some(seconds(0)), Some(seconds(3)), None]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::film;
 use cli::{Error, Result, reason};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::error::Category;
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -25,6 +26,8 @@ pub struct Folder {
 
 /// Unfinished work, which nobody goes on with.
 pub const WORK: &str = "work";
+/// Which field of each frame comes first, for deint-crop.
+pub const FIELD_ORDERS: &str = "work/field-orders";
 /// What the stages have to say of themselves.
 pub const REPORTS: &str = "reports";
 /// seg-sink's.
@@ -155,10 +158,15 @@ impl Folder {
 
     /// Writes `name` as JSON, whole or not at all.
     pub fn write(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let text =
+            serde_json::to_string_pretty(value).map_err(|e| Error::failed(self.path(name).display(), e))?;
+        self.write_text(name, &(text + "\n"))
+    }
+
+    /// Writes `name` as text, whole or not at all.
+    pub fn write_text(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
-        let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::failed(path.display(), e))?;
-        text.push(b'\n');
-        durable::write(&path, &text).map_err(|e| Error::failed(path.display(), reason(&e)))
+        durable::write(&path, text.as_bytes()).map_err(|e| Error::failed(path.display(), reason(&e)))
     }
 
     /// Opens `name` for adding to it.
@@ -174,8 +182,23 @@ impl Folder {
 /// Errors: it cannot be read, or is not what it should be.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).map_err(|e| Error::failed(path.display(), reason(&e)))?;
-    serde_json::from_slice(&text).map_err(|e| Error::failed(path.display(), format!("is not a job's: {e}")))
+    serde_json::from_slice(&text).map_err(|e| {
+        let what = match e.classify() {
+            _ if text.is_empty() => "is empty".into(),
+            Category::Eof => format!("breaks off in line {}", e.line()),
+            Category::Syntax | Category::Io => {
+                format!("is not JSON: line {}, column {}", e.line(), e.column())
+            }
+            Category::Data => {
+                format!("is JSON, but not what a job writes: line {}, column {}", e.line(), e.column())
+            }
+        };
+        Error::failed(path.display(), format!("{what}; {AFRESH}"))
+    })
 }
+
+/// What to do with a job's folder that cannot be gone on with.
+pub const AFRESH: &str = "remove the folder to start afresh";
 
 /// The part of a job that outlives a run, as its folder has it in [`RECORD`].
 pub const RECORD: &str = "job.json";

@@ -7,7 +7,7 @@
 use crate::{
     disk::Disk,
     ending,
-    folder::{Finished, Folder, RECORD, REPORTS, SEGMENTS},
+    folder::{FIELD_ORDERS, Finished, Folder, RECORD, REPORTS, SEGMENTS},
     mux::{self, Mux},
     order::{Order, recipe},
     pipe::{self, Surroundings},
@@ -41,6 +41,10 @@ impl<'a> Job<'a> {
             folder.remove(SEGMENTS)?;
         }
         folder.write(RECORD, &order.record)?;
+        let timeline = order.record.timeline(&order.variables);
+        if let Some(orders) = order.record.field_orders(&timeline, order.frames()?) {
+            folder.write_text(FIELD_ORDERS, &orders.to_string())?;
+        }
         Ok(Self { run, order, folder })
     }
 
@@ -94,7 +98,8 @@ impl<'a> Job<'a> {
         let film = self.folder.path(film);
         let bytes = film.metadata().map_or(0, |meta| meta.len());
         let took = clock(self.order.clocks.wall_s());
-        cli::print_line(format_args!("film: {}, {frames} frames, {}, {took}", film.display(), size(bytes)))?;
+        let name = cli::shown(film.display());
+        cli::print_line(format_args!("film: {name}, {frames} frames, {}, {took}", size(bytes)))?;
         Ok(())
     }
 

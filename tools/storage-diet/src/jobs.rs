@@ -103,7 +103,7 @@ pub fn resume(run: Run<'_>, operands: &[String]) -> Result<()> {
     let mut open = found(&out, &given)?;
     open.retain(|job| !job.as_ref().is_ok_and(Found::is_finished));
     if open.is_empty() {
-        cli::print_line(format_args!("resume: {}: nothing was interrupted here", out.display()))?;
+        cli::print_line(format_args!("resume: {}: nothing was interrupted here", cli::shown(out.display())))?;
         return Ok(());
     }
     all(run, open, |found| {
@@ -140,10 +140,14 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     for i in 1..=n {
         let part = parts.iter().find(|part| part.variables.part() == Some((i, n)));
         if !part.is_some_and(Found::is_finished) {
-            let hint =
-                format!("`make resume OUT={}` goes on with it", shell_words::quote(&out.to_string_lossy()));
             let path = out.join(format!("{option}.{i}of{n}"));
-            return Err(Error::failed(path.display(), format!("is not finished; {hint}")));
+            let resume = format!("`make resume OUT={}`", shell_words::quote(&out.to_string_lossy()));
+            return Err(match part.and_then(|part| part.record.damage(&part.path)) {
+                Some(why) => {
+                    Error::failed(path.join("part.mkv").display(), format!("{why}; {resume} makes it again"))
+                }
+                None => Error::failed(path.display(), format!("is not finished; {resume} goes on with it")),
+            });
         }
     }
     let without_part = |part: &Found| {
@@ -172,9 +176,16 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
         return Err(Error::failed(variables.get("SRC"), format!("is not the film of the parts: {why}")));
     }
     let path = order::folder_of(option, &variables);
-    if Folder::is_there(&path)? && Record::read(&path)?.is_finished(&path) {
-        cli::print_line(format_args!("join: {} is there already", path.join("film.mkv").display()))?;
-        return Ok(());
+    if Folder::is_there(&path)? {
+        let old = Record::read(&path)?;
+        let film = path.join("film.mkv");
+        if old.is_finished(&path) {
+            cli::print_line(format_args!("join: {} is there already", cli::shown(film.display())))?;
+            return Ok(());
+        }
+        if let Some(why) = old.damage(&path) {
+            run.session.note(format_args!("{}: {why}; it is made again", film.display()));
+        }
     }
     let folder = Folder::enter(&path)?;
     folder.begin()?;
@@ -196,7 +207,8 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     record.finished = Some(Finished { bytes, frames, video_bytes });
     folder.write(RECORD, &record)?;
     folder.remove(VIDEO)?;
-    cli::print_line(format_args!("film: {}, {frames} frames, {}", film.display(), size(bytes)))?;
+    let name = cli::shown(film.display());
+    cli::print_line(format_args!("film: {name}, {frames} frames, {}", size(bytes)))?;
     Ok(())
 }
 
@@ -230,7 +242,8 @@ pub fn finish(run: Run<'_>) -> Result<()> {
     let disk = Disk::watch(&here, &here.join("reports/disk"))?;
     let frames = job.finish(&disk)?;
     job.end();
-    cli::print_line(format_args!("film: {}, {frames} frames", here.join("film.mkv").display()))?;
+    let film = cli::shown(here.join("film.mkv").display());
+    cli::print_line(format_args!("film: {film}, {frames} frames"))?;
     Ok(())
 }
 
@@ -274,7 +287,10 @@ pub fn status(run: Run<'_>, operands: &[String]) -> Result<()> {
         let name = job.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let disk = size(Bytes::of(&job.path).sum());
         let total = job.record.span(&job.variables)?.frames();
-        cli::print_line(format_args!("{name:<16} {}, {disk} on the disk", stands(run, &job, total)?))
+        cli::print_line(format_args!(
+            "{name:<16} {}, {disk} on the disk",
+            cli::shown(stands(run, &job, total)?)
+        ))
     })
 }
 
@@ -297,7 +313,14 @@ fn stands(run: Run<'_>, found: &Found, total: u64) -> Result<String> {
         ),
     };
     let lock = fs::File::open(&found.path).map_err(|e| Error::failed(found.path.display(), reason(&e)))?;
-    let now = if lock.try_lock().is_ok() { "stopped" } else { "at work" };
+    let now = match (lock.try_lock(), found.record.damage(&found.path)) {
+        (Ok(()), Some(why)) => {
+            let (film, out) = (found.record.film(), shell_words::quote(found.variables.get("OUT")));
+            return Ok(format!("damaged: {film} {why}; `make resume OUT={out}` makes it again"));
+        }
+        (Ok(()), None) => "stopped",
+        (Err(_), _) => "at work",
+    };
     Ok(format!("{now}, {at}"))
 }
 

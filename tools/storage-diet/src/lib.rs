@@ -20,6 +20,7 @@ mod args;
 pub mod check;
 pub mod clock;
 pub mod crop;
+mod cues;
 pub mod disk;
 pub mod ending;
 pub mod film;

@@ -3,7 +3,7 @@
 use crate::{
     check,
     ending::Clocks,
-    folder::{Folder, SEGMENTS, WORK},
+    folder::{FIELD_ORDERS, Folder, SEGMENTS, WORK},
     makefile::Makefile,
     mux,
     pipeline::{self, Program},
@@ -48,18 +48,24 @@ impl Order {
         check::weights(&variables)?;
         let old = if Folder::is_there(&path)? { Some(Record::read(&path)?) } else { None };
         if let Some(old) = old {
-            match old.stands(&path, &recipe, &variables, &source)? {
+            let stands = old.stands(&path, &recipe, &variables, &source)?;
+            if let Some(why) = old.damage(&path) {
+                let film = path.join(old.film());
+                run.session.note(format_args!("{}: {why}; it is made again", film.display()));
+            }
+            match stands {
                 Stands::Done => {
                     if !run.dry {
                         tidy(&recipe, &variables, &path)?;
                     }
                     let film = path.join(film_name(&variables));
-                    cli::print_line(format_args!("{}: {} is there already", recipe.name, film.display()))?;
+                    let film = cli::shown(film.display());
+                    cli::print_line(format_args!("{}: {film} is there already", recipe.name))?;
                     return Ok(None);
                 }
                 Stands::Open => {
                     check::machine(run, &recipe, &variables)?;
-                    let record = Record { settings: variables.to_keep(), source, ..old };
+                    let record = Record { settings: variables.to_keep(), source, finished: None, ..old };
                     return Ok(Some(Self { recipe, variables, record, path, is_new: false, clocks }));
                 }
                 Stands::Empty => {}
@@ -73,6 +79,9 @@ impl Order {
         let pictures = check::pictures(run, &reading, &timeline, &variables, span)?;
         let crop = check::crop(run, &variables, pictures)?;
         let prepared = check::prepared(run, &variables, pictures, crop.as_deref())?;
+        if let Ok(size) = prepared.parse() {
+            check::room(&recipe, &variables, size, span.frames())?;
+        }
         let record = Record {
             version: VERSION,
             option: recipe.name.clone(),
@@ -113,6 +122,8 @@ impl Order {
         let timeline = self.record.timeline(&self.variables);
         let pictures = Pictures::new(&self.record.reading, &timeline, span.start)
             .ok_or_else(|| Error::failed(self.path.display(), "its reading does not hold its frames"))?;
+        let orders = self.record.field_orders(&timeline, span);
+        let pictures = Pictures { field_orders: orders.map(|_| FIELD_ORDERS), ..pictures };
         let values =
             values(&self.variables, pictures, (self.record.crop.as_deref(), &self.record.prepared), span);
         let out = if pass.is_segmented() { VIDEO.into() } else { Folder::unfinished(pass.leaves()) };

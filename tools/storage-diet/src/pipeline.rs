@@ -165,6 +165,7 @@ mod tests {
             "places",
             "matrix",
             "chromaloc",
+            "field_orders",
             "context",
             "emit",
             "weights",

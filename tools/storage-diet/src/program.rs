@@ -199,6 +199,8 @@ impl Running {
         }
         let words =
             cause(&said).or_else(|| cause(str::from_utf8(output).ok()?)).unwrap_or_else(|| end(status));
+        // The suite's own tools begin with their names.
+        let words = words.strip_prefix(&format!("{}: ", self.name)).unwrap_or(&words).to_owned();
         Err(match &self.object {
             Some(object) => {
                 let words = words.strip_prefix(&format!("{object}: ")).unwrap_or(&words);
@@ -290,6 +292,7 @@ mod tests {
         assert_eq!(failed("echo noise >&2; echo '[x265 @ 0x55] no' >&2; exit 1"), "film.mkv: sh: no");
         assert_eq!(failed("echo cause >&2; echo 'Conversion failed!' >&2; exit 1"), "film.mkv: sh: cause");
         assert_eq!(failed("echo 'Error: on stdout'; exit 2"), "film.mkv: sh: on stdout");
+        assert_eq!(failed("echo 'sh: its own name' >&2; exit 1"), "film.mkv: sh: its own name");
         assert_eq!(failed("exit 3"), "film.mkv: sh: failed with exit code 3");
         assert_eq!(failed("kill -TERM $$"), "film.mkv: sh: was ended by SIGTERM");
     }

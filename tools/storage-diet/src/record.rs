@@ -2,8 +2,8 @@
 
 use crate::{
     film::Source,
-    folder::{Finished, RECORD, SEGMENTS, read},
-    reading::Reading,
+    folder::{AFRESH, Finished, RECORD, SEGMENTS, read},
+    reading::{FieldOrder, Reading},
     recipe::{Recipe, VIDEO},
     span::Span,
     timeline::Timeline,
@@ -11,6 +11,7 @@ use crate::{
     variables::{Variables, is_crop},
 };
 use cli::{Error, Result};
+use deint_crop::field_orders::FieldOrders;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
@@ -44,7 +45,7 @@ impl Record {
     pub fn read(job: &Path) -> Result<Self> {
         let path = job.join(RECORD);
         let record: Self = read(&path)?;
-        let wrong = |why: String| Err(Error::failed(path.display(), why));
+        let wrong = |why: String| Err(Error::failed(path.display(), format!("{why}; {AFRESH}")));
         if record.version != VERSION {
             return wrong(format!("is of version {}; this is for {VERSION}", record.version));
         }
@@ -72,6 +73,16 @@ impl Record {
         Span::new(&self.timeline(variables), variables)
     }
 
+    /// Which field of each frame comes first, where that is not the same of all that are read.
+    pub fn field_orders(&self, timeline: &Timeline, span: Span) -> Option<FieldOrders> {
+        let pictures = &self.reading.pictures;
+        let of: Vec<FieldOrder> = pictures.each().map(|(_, kind)| pictures.kinds[kind].field_order).collect();
+        let order = |frame: u64| of.get(timeline.of_source(frame) as usize).copied().unwrap_or_default();
+        let mut orders = (0..span.read).map(order);
+        let first = orders.next()?;
+        orders.any(|order| order != first).then(|| (0..span.read).map(|frame| order(frame).into()).collect())
+    }
+
     /// The variables of the job, checked as if they were typed.
     pub fn variables(&self, typed: &[(String, String)]) -> Result<Variables> {
         Variables::kept(&self.settings, typed)
@@ -92,14 +103,25 @@ pub enum Stands {
 impl Record {
     /// Is the film there that this says was finished?
     pub fn is_finished(&self, path: &Path) -> bool {
-        let film = path.join(if self.settings.get("PART").is_none_or(String::is_empty) {
-            "film.mkv"
-        } else {
-            "part.mkv"
-        });
-        self.finished.as_ref().is_some_and(|finished| {
-            film.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == finished.bytes)
-        })
+        self.finished.as_ref().is_some_and(|finished| self.bytes(path) == Some(finished.bytes))
+    }
+
+    /// Why the film that is there is not the one that was finished; `None` where it is, where none was finished, and where none
+    /// is there.
+    pub fn damage(&self, path: &Path) -> Option<String> {
+        let (was, is) = (self.finished.as_ref()?.bytes, self.bytes(path)?);
+        (was != is).then(|| format!("is not the film that was finished: it has {is} bytes, that had {was}"))
+    }
+
+    /// Bytes of the film that is there, or of the part.
+    fn bytes(&self, path: &Path) -> Option<u64> {
+        let meta = path.join(self.film()).symlink_metadata().ok()?;
+        meta.is_file().then_some(meta.len())
+    }
+
+    /// What the job leaves: a film, or a part of one.
+    pub fn film(&self) -> &'static str {
+        if self.settings.get("PART").is_none_or(String::is_empty) { "film.mkv" } else { "part.mkv" }
     }
 
     /// How far this job, found at `path`, has come, and is it the one that is asked for?
@@ -129,7 +151,7 @@ impl Record {
         }
         let failed = |why: String| Error::failed(path.display(), why);
         let was = if is_finished { "was made" } else { "was begun" };
-        let afresh = "remove the folder to start afresh, or say another OUT";
+        let afresh = format!("{AFRESH}, or say another OUT");
         if let Err(why) = self.source.same(source) {
             return Err(failed(format!("{was} from another film: {} {why}; {afresh}", variables.get("SRC"))));
         }

@@ -34,9 +34,11 @@ impl Span {
         let frames = variables.given("FRAMES").map(|_| variables.number("FRAMES"));
         let last = frames.map_or(film, |frames| start.saturating_add(frames));
         if last > film || start >= last {
-            let frames = frames.map_or(String::new(), |frames| format!(" FRAMES={frames}"));
-            let asked = format!("START={}{frames}", variables.number("START"));
-            let has = format!("has {} frames; {asked} was asked for", film + base);
+            let asked = match frames {
+                Some(frames) => format!("START={} FRAMES={frames} were", variables.number("START")),
+                None => format!("START={} was", variables.number("START")),
+            };
+            let has = format!("has {} frames; {asked} asked for", film + base);
             return Err(Error::usage(variables.get("SRC"), has));
         }
         let (start, end) = match variables.part() {
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused() {
         let said = |typed: &str| Span::new(&film(25), &variables(typed)).unwrap_err().to_string();
-        assert_eq!(said("SRC=/f FRAMES=26"), "/f: has 25 frames; START=0 FRAMES=26 was asked for");
+        assert_eq!(said("SRC=/f FRAMES=26"), "/f: has 25 frames; START=0 FRAMES=26 were asked for");
         assert_eq!(said("SRC=/f START=25"), "/f: has 25 frames; START=25 was asked for");
         assert_eq!(said("SEGMENT=10f PART=1/4"), "PART=1/4: there are only 3 segments of 10 frames");
     }

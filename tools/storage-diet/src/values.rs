@@ -21,6 +21,8 @@ pub struct Pictures<'a> {
     pub kind: &'a Picture,
     /// Seconds to seek before the first of them that is read, where that is not the film's first.
     pub seek: Option<f64>,
+    /// The file that says which field of each comes first, where that is not the same of all.
+    pub field_orders: Option<&'static str>,
 }
 
 /// What the stages are told: of pictures that are cropped so, as CROP has it or as was found, and then have the size `prepared`.
@@ -47,7 +49,7 @@ impl<'a> Pictures<'a> {
         // Half a frame before the first, from where ffmpeg counts.
         let half = 0.5 / timeline.rate.to_f64();
         let at = timeline.time(0)?.to_f64() - reading.start_us as f64 / 1e6 - half;
-        Some(Self { timeline, kind, seek: (timeline.base > 0).then_some(at) })
+        Some(Self { timeline, kind, seek: (timeline.base > 0).then_some(at), field_orders: None })
     }
 
     /// When each is shown, for ffmpeg's `setpts`, where that is not as the film has it. Where all are there they are numbered;
@@ -70,6 +72,7 @@ impl<'a> Pictures<'a> {
         values.set_or_not("places", places);
         values.set_or_not("seek", self.seek.map(|seek| format!("{seek:.6}")));
         values.set_or_not("matrix", matrix(variables, self.kind).map(|matrix| matrix.to_string()));
+        values.set_or_not("field_orders", self.field_orders);
         values.set_or_not("chromaloc", self.kind.chroma_location.is_none().then_some("left"));
     }
 }

@@ -4,7 +4,10 @@ use crate::makefile::Makefile;
 use cli::{Error, Length, Result, Size, parse_bytes};
 use rawstream::Matrix;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use timebase::Rational;
 
 /// The language that `subs` reads unless LANG is typed. The Makefile cannot have it: there it would be everybody's locale.
@@ -167,7 +170,10 @@ impl Variables {
 /// Names and values as they were typed, unchecked.
 pub type Typed = Vec<(String, String)>;
 
-/// What is typed on a command line, `NAME=VALUE`, or was to make, which hands it on in the environment.
+/// What is typed on a command line, `NAME=VALUE`, or was to make, which hands it on in the environment; what is on the command
+/// line comes last.
+///
+/// Errors (usage): what is not UTF-8 or not NAME=VALUE; a name that the command line has twice.
 pub fn typed(operands: &[String]) -> Result<Typed> {
     let mut all = Vec::new();
     for name in std::env::var("STORAGE_DIET_TYPED").unwrap_or_default().split_whitespace() {
@@ -175,9 +181,13 @@ pub fn typed(operands: &[String]) -> Result<Typed> {
         let value = value.into_string().map_err(|_| Error::usage(name, "is not UTF-8"))?;
         all.push((name.to_owned(), value));
     }
+    let mut said = BTreeSet::new();
     for operand in operands {
         let (name, value) =
             operand.split_once('=').ok_or_else(|| Error::usage(operand, "is not NAME=VALUE"))?;
+        if !said.insert(name) {
+            return Err(Error::usage(operand, format!("{name} is said twice")));
+        }
         all.push((name.into(), value.into()));
     }
     Ok(all)
@@ -319,6 +329,7 @@ fn frames(text: &str, rate: u64) -> std::result::Result<u64, String> {
     let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>());
     let frames = match (number, text.parse::<Length>()) {
         (Some(number), _) => number.ok(),
+        (None, Ok(Length::Time(Duration::ZERO))) => Some(0),
         (None, length) => length.ok().and_then(|length| length.frames(Rational::whole(rate as i64))),
     };
     frames.filter(|&n| n <= 1_000_000_000_000).ok_or_else(wrong)
@@ -393,6 +404,8 @@ mod tests {
             ("START", "08", "8"),
             ("START", "010", "10"),
             ("START", "20s", "500"),
+            ("START", "0s", "0"),
+            ("START", "0min 0s", "0"),
             ("FRAMES", "1min", "1500"),
             ("FRAMES", " 25 ", "25"),
             ("FRAMES", "", ""),
@@ -416,11 +429,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_said_once() {
+        let said = |operands: &[&str]| typed(&operands.iter().map(|&o| o.into()).collect::<Vec<_>>());
+        assert_eq!(said(&["SRC=a", "OUT=b"]).unwrap().len(), 2);
+        let twice = said(&["SRC=a", "OUT=b", "SRC=c"]).unwrap_err();
+        assert_eq!((twice.exit_code(), twice.to_string()), (2, "SRC=c: SRC is said twice".into()));
+    }
+
+    #[test]
     fn what_is_no_value_is_refused() {
         for (name, value, why) in [
             ("START", "abc", "say frames, such as 500, or a time, such as 20s"),
             ("START", "-5", "say frames, such as 500, or a time, such as 20s"),
             ("FRAMES", "0", "a film has at least one frame"),
+            ("FRAMES", "0s", "a film has at least one frame"),
+            ("SEGMENT", "0s", "say a time, such as 10min, or frames, such as 15000f"),
             ("FRAMES", "RANDOM[$(touch x)]", "say frames, such as 500, or a time, such as 20s"),
             ("SEGMENT", "5", "say a time, such as 10min, or frames, such as 15000f"),
             ("SEGMENT", "1hourly", "say a time, such as 10min, or frames, such as 15000f"),

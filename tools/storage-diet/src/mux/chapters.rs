@@ -99,6 +99,13 @@ pub fn cut(xml: &str, clock: &Clock) -> Option<String> {
     Some(edited(xml, edits))
 }
 
+/// Seconds at which the chapters of `xml` begin, nested and hidden ones as well, in its order.
+pub fn starts(xml: &str) -> Vec<Rational> {
+    let elements = elements(xml);
+    let starts = elements.iter().filter(|element| element.name == "ChapterTimeStart");
+    starts.filter_map(|start| seconds(xml.get(start.inside.clone())?.trim())).collect()
+}
+
 /// `text` with pieces of it replaced; what is in a piece that is replaced goes with it.
 fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     edits.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));

@@ -2,7 +2,7 @@
 
 mod ac3;
 pub(crate) mod audio;
-mod chapters;
+pub(crate) mod chapters;
 mod labels;
 mod subtitles;
 
@@ -13,10 +13,12 @@ use crate::{
     clock::Clock,
     probe::{self, Container, Film, Kind, Stream, Track},
     program::Program,
+    progress::size,
     reading::Reading,
     timeline::Timeline,
 };
 use cli::{Error, Result, Session, reason};
+use nix::sys::statvfs::statvfs;
 use std::{
     fs, io,
     os::unix::fs::symlink,
@@ -196,7 +198,7 @@ pub fn mux(session: &Session, mux: &Mux<'_>) -> Result<()> {
     // What is quick, and might fail, comes first. Its place in the film is after the sound.
     let mut beside = Vec::new();
     let tracks: Vec<_> = source.container.of(Kind::Subtitle).collect();
-    let (from, tracks) = subtitles::cut(&job, &tracks)?;
+    let (from, tracks) = subtitles::cut(session, &job, &tracks)?;
     for (id, track) in tracks {
         beside.extend(subtitles::track(session, &job, from, id, track)?);
     }
@@ -230,11 +232,30 @@ pub fn mux(session: &Session, mux: &Mux<'_>) -> Result<()> {
     // Its own file is how mkvmerge is told what a film says of itself: each is one string, whatever is in it.
     let json = serde_json::Value::from(options).to_string();
     fs::write(&told, json).map_err(|e| failed(&told, &e))?;
-    Program::mkvmerge().about(mux.out.display()).within(&job.work).arg("@options.json").run()?;
+    let merged = Program::mkvmerge().about(mux.out.display()).within(&job.work).arg("@options.json").run();
+    merged.map_err(|e| if is_full(&e) { no_room(&job, video, &mux.out) } else { e })?;
     durable::finish(&film, &mux.out).map_err(|e| failed(&mux.out, &e))?;
     let ms = clock.duration.checked_mul(Rational::whole(1000)).map_or(0, Rational::round);
     session.detail(format_args!("{}: {frames} frames, {} s", mux.out.display(), ms as f64 / 1000.0));
     Ok(())
+}
+
+/// Does mkvmerge say that the disk is full? It does so with some words around the system's.
+fn is_full(error: &Error) -> bool {
+    error.to_string().contains("No space left")
+}
+
+/// How much room there is not: what is put together, less what there was room for.
+fn no_room(job: &Job<'_>, video: &Path, out: &Path) -> Error {
+    let bytes = |path: &Path| path.symlink_metadata().map_or(0, |meta| meta.len());
+    let entries = fs::read_dir(&job.work).into_iter().flatten().flatten();
+    let beside: u64 = entries.map(|entry| bytes(&entry.path())).sum();
+    let free = statvfs(&job.work).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
+    let written = bytes(&job.work.join("film.mkv"));
+    let missing = (bytes(video) + beside).saturating_sub(2 * written + free);
+    let more =
+        if missing == 0 { String::new() } else { format!("; about {} more are needed", size(missing)) };
+    Error::failed(out.display(), format!("the disk is full{more}"))
 }
 
 /// mkvmerge's options for the pictures: on the slower clock, BT.709, square pixels.

@@ -2,6 +2,7 @@
 
 use super::{Job, failed, labels::labels};
 use crate::{
+    cues::cues,
     probe::Track,
     program::{Program, file},
 };
@@ -23,10 +24,24 @@ pub fn format(codec_id: &str) -> Option<(Format, &'static str)> {
 }
 
 /// The tracks `of` the source in one Matroska file of the job, and their numbers there: the source, or what ffmpeg cuts out
-/// of it for an excerpt, whose streams it numbers from 0.
-pub(super) fn cut<'a>(job: &Job<'_>, of: &[&'a Track]) -> Result<(&'static str, Vec<(u64, &'a Track)>)> {
-    if !job.is_excerpt || of.is_empty() {
+/// of it, whose streams it numbers from 0, where cues of the source are no part of the film.
+pub(super) fn cut<'a>(
+    session: &Session,
+    job: &Job<'_>,
+    of: &[&'a Track],
+) -> Result<(&'static str, Vec<(u64, &'a Track)>)> {
+    let is_outside = |time: &&Rational| job.clock.cue(**time).is_none();
+    let outside = match of {
+        [_, ..] if !job.is_excerpt => cues(&job.src)?.values().flatten().filter(is_outside).count(),
+        _ => 0,
+    };
+    if of.is_empty() || (outside == 0 && !job.is_excerpt) {
         return Ok(("source", of.iter().map(|track| (track.id, *track)).collect()));
+    }
+    if outside > 0 {
+        let plural = if outside == 1 { "" } else { "s" };
+        let when = "when the pictures are over, left out";
+        session.note(format_args!("{}: subtitles: {outside} cue{plural} {when}", job.src.display()));
     }
     let excerpt = job.fresh("excerpt.mkv")?;
     let micro = |seconds: Option<Rational>| {

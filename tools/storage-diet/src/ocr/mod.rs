@@ -24,7 +24,6 @@ use serde::Serialize;
 use std::{
     ffi::OsString,
     fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 use subs_retime::{Format, Map, convert::convert};
@@ -113,7 +112,7 @@ fn read_track(scratch: &Path, src: &Path, track: &Track, language: &str, base: &
     let doubtful = cues.iter().filter(|cue| cue.is_doubtful()).count();
     let (subtitles, page) = (subtitles.display(), page.display());
     let said = format!("{subtitles}: {} cues, {doubtful} doubtful: see {page}", cues.len());
-    writeln!(std::io::stdout(), "{said}").map_err(|e| Error::stdout(&e))
+    cli::print_line(cli::shown(said))
 }
 
 /// The cues of a film of 25 frames a second as SubRip, on the clock of one of `to`.

@@ -501,7 +501,8 @@ mod tests {
         ] {
             values.set(name, value);
         }
-        for name in ["weights", "device", "max_disk", "keep", "places", "matrix", "chromaloc"] {
+        for name in ["weights", "device", "max_disk", "keep", "places", "matrix", "chromaloc", "field_orders"]
+        {
             values.set_or_not(name, None::<&str>);
         }
         values

@@ -64,6 +64,16 @@ pub enum FieldOrder {
     Bottom,
 }
 
+impl From<FieldOrder> for rawstream::FieldOrder {
+    fn from(order: FieldOrder) -> Self {
+        match order {
+            FieldOrder::Progressive => Self::Progressive,
+            FieldOrder::Top => Self::Tff,
+            FieldOrder::Bottom => Self::Bff,
+        }
+    }
+}
+
 /// Pictures one behind another which are of one kind and equally far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, i64, i64, usize)", into = "(u64, i64, i64, usize)")]

@@ -3,10 +3,12 @@
 use super::{seconds, worst};
 use crate::{
     clock::Clock,
-    probe::{self, Film},
+    cues::cues,
+    mux::chapters,
+    probe::{Chapter, Film},
 };
 use cli::Result;
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 use timebase::Rational;
 
 /// Seconds at which the cues of each subtitle stream that has one begin, from the film's zero on; `clock` is given for a
@@ -14,39 +16,48 @@ use timebase::Rational;
 ///
 /// Errors: ffprobe cannot read the film.
 pub fn subtitles(film: &Path, clock: Option<&Clock>) -> Result<Vec<Vec<f64>>> {
-    let mut streams: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    probe::lines(film, "packet=stream_index,pts_time", &["-select_streams", "s"], |line| {
-        let mut fields = line.split('|');
-        let stream = fields.next().and_then(|index| index.parse().ok());
-        let time = fields.next().and_then(|time| time.parse::<Rational>().ok());
-        let since_zero = time.and_then(|time| match clock {
-            Some(clock) => (time < clock.end).then_some(clock.since_zero(time)?),
-            None => Some(time),
-        });
-        if let Some((stream, time)) = stream.zip(since_zero.filter(|time| *time >= Rational::whole(0))) {
-            streams.entry(stream).or_default().push(seconds(time));
-        }
-    })?;
-    Ok(streams
-        .into_values()
-        .map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times
-        })
-        .collect())
+    let in_film = |time: Rational| match clock {
+        Some(clock) => clock.cue(time),
+        None => Some(time).filter(|time| *time >= Rational::whole(0)),
+    };
+    let streams = cues(film)?.into_values().map(|times| {
+        let mut times: Vec<f64> = times.into_iter().filter_map(in_film).map(seconds).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    });
+    Ok(streams.filter(|times| !times.is_empty()).collect())
 }
 
-/// Seconds at which chapters begin, from the film's zero on; of a source, those that are in the film.
-pub fn chapters(film: &Film, clock: Option<&Clock>) -> Vec<f64> {
-    let in_film = film.chapters.iter().filter_map(|chapter| {
-        let start = chapter.start_time?;
-        let since_zero = match clock {
-            Some(clock) => clock.has_chapter(start, chapter.end_time).then_some(clock.since_zero(start)?)?,
-            None => start,
+/// Seconds at which the chapters of the film at `path` begin, from its zero on, the earliest first; of a source, which has
+/// `clock`, those that are put into the film.
+///
+/// Errors: mkvextract cannot read it.
+pub fn chapters(path: &Path, film: &Film, clock: Option<&Clock>) -> Result<Vec<f64>> {
+    let starts = if film.is_matroska() {
+        // ffprobe leaves out some of what is there.
+        let (xml, _) = chapters::read(path)?;
+        match clock {
+            Some(clock) => {
+                let starts = chapters::cut(&xml, clock).map_or(Vec::new(), |xml| chapters::starts(&xml));
+                let film = |start: Rational| clock.since_zero(start.checked_add(clock.zero)?);
+                starts.into_iter().filter_map(film).collect()
+            }
+            None => chapters::starts(&xml),
+        }
+    } else {
+        let start = |chapter: &Chapter| {
+            let start = chapter.start_time?;
+            match clock {
+                Some(clock) if clock.has_chapter(start, chapter.end_time) => clock.since_zero(start),
+                Some(_) => None,
+                None => Some(start),
+            }
         };
-        Some(since_zero.max(Rational::whole(0)))
-    });
-    in_film.map(seconds).collect()
+        film.chapters.iter().filter_map(start).collect()
+    };
+    let mut starts: Vec<f64> = starts.into_iter().map(seconds).collect();
+    starts.sort_by(f64::total_cmp);
+    Ok(starts)
 }
 
 /// How far times are from where `old` ones times `ratio` put them: the first, the one in the middle, the last, and the

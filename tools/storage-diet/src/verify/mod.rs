@@ -115,8 +115,9 @@ pub fn verify(session: &Session, film: &Path, against: Option<Against<'_>>) -> R
         let times = Times { old: old.as_ref().map(times), new: times(&new), ratio, finish };
         proof.times(&format!("subtitles {n}"), tick, &times)?;
     }
-    let new = cues::chapters(&probed, None);
-    let old = clock.as_ref().map(|(_, source, clock)| cues::chapters(source, Some(clock)));
+    let new = cues::chapters(film, &probed, None)?;
+    let old =
+        clock.as_ref().map(|(of, source, clock)| cues::chapters(of.path, source, Some(clock))).transpose()?;
     if !new.is_empty() || old.as_ref().is_some_and(|old| !old.is_empty()) {
         proof.times("chapters", 0.0011, &Times { old, new, ratio, finish })?;
     }
@@ -292,7 +293,7 @@ impl Proof<'_> {
     fn verdict(mut self, session: &Session) -> Result<()> {
         let film = self.film.display();
         let Some(last) = self.wrong.pop() else {
-            return print(&format!("{film}: verified"));
+            return print(&format!("{}: verified", cli::shown(film)));
         };
         for wrong in &self.wrong {
             session.complain(&Error::failed(&film, wrong));
