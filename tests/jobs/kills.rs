@@ -1,6 +1,6 @@
 //! Killed, and told to end, as a whole and in parts.
 
-use crate::{Chance, OPTIONS, below, files, is_whole, make, option, sample, tell, whole};
+use crate::{Chance, OPTIONS, below, files, is_whole, make, option, sample, side_by_side, tell, whole};
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
@@ -10,6 +10,7 @@ use std::{
     fs,
     os::unix::ffi::OsStrExt,
     path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -83,11 +84,12 @@ fn hit(victim: Victim, leader: Pid, out: &Path, signal: Signal, chance: &mut Cha
 
 /// Interrupts `count` runs of the options in turn, and goes on with each.
 fn interrupt(options: &[&str], seed: u64, count: u64, victims: &[Victim], signals: &[Signal]) -> u64 {
-    let mut chance = Chance(seed);
-    let mut done = 0;
-    for name in options.iter().cycle() {
-        if done == count {
-            break;
+    let done = AtomicU64::new(0);
+    side_by_side(|n| {
+        let name = options[(n % options.len() as u64) as usize];
+        let mut chance = Chance(seed + (n << 8));
+        if done.load(Relaxed) >= count {
+            return false;
         }
         let folder = clip::folder();
         let (out, temporary) = (folder.path().join("out"), folder.path().join("tmp"));
@@ -112,7 +114,7 @@ fn interrupt(options: &[&str], seed: u64, count: u64, victims: &[Victim], signal
             assert!(left.is_empty(), "{why}: {left:?}: {}", ended.stderr);
         }
         if ended.code != 0 {
-            done += 1;
+            done.fetch_add(1, Relaxed);
         }
         if out.join(name).join("job.json").exists() && chance.below(2) == 0 {
             let words = [("OUT", out.to_str().unwrap()), ("ENGINE", nearest())];
@@ -122,8 +124,9 @@ fn interrupt(options: &[&str], seed: u64, count: u64, victims: &[Victim], signal
         }
         is_whole(name, &out);
         assert_eq!(files(&temporary), [""; 0], "{why}");
-    }
-    done
+        true
+    });
+    done.into_inner()
 }
 
 /// What nobody goes on with.

@@ -15,7 +15,10 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock, Mutex, OnceLock},
+    sync::{
+        Arc, LazyLock, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -29,6 +32,18 @@ const FINISHED: [&str; 4] = ["film.mkv", "job.json", "report.json", "reports"];
 /// What a check has time for, or all of it.
 fn sample<T>(some: T, all: T) -> T {
     if std::env::var_os("TORTURE").is_some_and(|t| t == "full") { all } else { some }
+}
+
+/// Does something with each number from 0 on, in as many threads as the machine has pairs of processors, until that says that
+/// it is enough.
+fn side_by_side(each: impl Fn(u64) -> bool + Sync) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| while each(next.fetch_add(1, Relaxed)) {});
+        }
+    });
 }
 
 /// Says what a test came to; `scripts/torture` adds it up.

@@ -1,10 +1,11 @@
 //! The power is cut: what a file system on a disk of its own holds at any moment is copied, mounted, and gone on with.
 
-use crate::{Chance, OPTIONS, is_whole, option, sample, tell, whole};
+use crate::{Chance, OPTIONS, is_whole, option, sample, side_by_side, tell, whole};
 use pipelines::{clip, shell};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -115,16 +116,15 @@ fn cuts(name: &str, chance: &mut Chance, during: u64, after: u64, settled: Durat
 
 #[test]
 fn power_is_cut() {
-    let mut chance = Chance(11);
-    let mut done = 0;
-    if sample(true, false) {
-        done += cuts("option4", &mut chance, 1, 1, SETTLED);
-        done += cuts("recommended", &mut chance, 1, 1, SETTLED);
-    } else {
-        // Each of the five options in five runs of eight copies: 200.
-        for (_, name) in (0..5).flat_map(|round| OPTIONS.map(|name| (round, name))) {
-            done += cuts(name, &mut chance, 5, 3, SETTLED);
-        }
-    }
-    tell("power_is_cut", done);
+    let done = AtomicU64::new(0);
+    // In full: each of the five options in five runs of eight copies, 200.
+    let runs = sample(&["option4", "recommended"][..], &OPTIONS).iter().cycle().take(sample(2, 25));
+    let runs: Vec<&str> = runs.copied().collect();
+    let (during, after) = sample((1, 1), (5, 3));
+    side_by_side(|n| {
+        let Some(name) = runs.get(n as usize) else { return false };
+        done.fetch_add(cuts(name, &mut Chance(11 + (n << 8)), during, after, SETTLED), Relaxed);
+        true
+    });
+    tell("power_is_cut", done.into_inner());
 }
