@@ -6,7 +6,8 @@
 //! | [`variables`] | what is typed, checked by the types that the tools use |
 //! | [`template`], [`values`], [`pipeline`] | a stage's text as an argument vector; what goes into it; a pass as programs |
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
-//! | [`film`], [`span`], [`check`] | which film it is; which frames of it; what is asked for before the first |
+//! | [`film`], [`cropping`] | which film it is; the edges that its container hides |
+//! | [`span`], [`check`] | which frames of it; what is asked for before the first |
 //! | [`order`], [`record`], [`job`], [`ending`] | what is to be made; what a job is; making it; what that took |
 //! | [`folder`], [`disk`] | a job's folder, and how large it is |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
@@ -17,6 +18,7 @@
 mod args;
 pub mod check;
 pub mod clock;
+pub mod cropping;
 pub mod disk;
 pub mod ending;
 pub mod film;

@@ -158,7 +158,7 @@ mod tests {
         ] {
             values.set(name, value);
         }
-        for name in ["seek", "limit", "context", "emit", "weights", "device", "max_disk", "keep"] {
+        for name in ["whole", "seek", "limit", "context", "emit", "weights", "device", "max_disk", "keep"] {
             values.set_or_not(name, None::<&str>);
         }
         values

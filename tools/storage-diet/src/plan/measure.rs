@@ -495,7 +495,7 @@ mod tests {
         {
             values.set(name, value);
         }
-        for name in ["weights", "device", "max_disk", "keep"] {
+        for name in ["whole", "weights", "device", "max_disk", "keep"] {
             values.set_or_not(name, None::<&str>);
         }
         values

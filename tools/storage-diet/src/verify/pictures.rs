@@ -7,7 +7,7 @@
 
 use crate::{
     probe::{Film, Stream},
-    program::{Program, file},
+    program::{self, Program, file},
 };
 use cli::{Error, Result, reason};
 use deint_crop::{Crop, Scale, square_width};
@@ -223,7 +223,7 @@ fn decoded(path: &Path, pictures: &Stream, mut see: impl FnMut(u64, &[u8])) -> R
         None => "",
     };
     let filters = format!("{field}scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
-    let ffmpeg = Program::ffmpeg().about(path.display()).arg("-i").arg(file(path));
+    let ffmpeg = Program::ffmpeg().about(path.display()).args(program::whole()).arg("-i").arg(file(path));
     let map = format!("0:{}", pictures.index);
     let ffmpeg =
         ffmpeg.args(["-map", &map, "-fps_mode", "passthrough", "-vf", &filters, "-f", "rawvideo", "-"]);
