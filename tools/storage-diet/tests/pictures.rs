@@ -10,13 +10,16 @@ use storage_diet::verify::verify;
 fn ffmpeg(args: &str, filters: &str, out: &Path) {
     let before = ["-v", "error", "-nostdin", "-y"];
     let mut command = Command::new("ffmpeg");
-    command.args(before).args(args.split_whitespace()).args(["-vf", filters]);
+    let filters = format!(
+        "{filters},format=yuv420p10le,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    );
+    command.args(before).args(args.split_whitespace()).args(["-vf", &filters]);
     let ended = command.args(CODEC.split_whitespace()).arg(out).output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 const CODEC: &str = "-fps_mode passthrough -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -crf 24 \
-                     -x265-params log-level=error -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv";
+                     -x265-params log-level=error";
 
 /// A source of 50 frames.
 fn source(folder: &Path, pictures: &str, filters: &str) -> PathBuf {
@@ -28,8 +31,8 @@ fn source(folder: &Path, pictures: &str, filters: &str) -> PathBuf {
 /// What the proof says of the film that is those frames of the source, half as large.
 fn proof(source: &Path, frames: &str) -> Result<(), String> {
     let film = source.with_file_name("film.mkv");
-    let filters = format!("select='{frames}',scale=iw/2:-2:flags=area,setsar=1,settb=1/24,setpts=N");
-    ffmpeg(&format!("-i {} -r 24", source.display()), &filters, &film);
+    let filters = format!("select='{frames}',scale=iw/2:-2:flags=area,setsar=1,settb=1/24,setpts=N,fps=24");
+    ffmpeg(&format!("-i {}", source.display()), &filters, &film);
     let name = format!("{}: pictures: ", film.display());
     let proof = verify(&Session::new("storage-diet"), &film, Some(source), 0, None);
     proof.map_err(|e| e.to_string().replace(&name, ""))

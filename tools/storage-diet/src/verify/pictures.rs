@@ -31,6 +31,9 @@ pub struct Prepare {
 const STRETCHES: u64 = 24;
 /// Frames of the source that are looked at on either side.
 const AROUND: usize = 3;
+/// ffmpeg's filters that leave the luma as it is coded. Since ffmpeg 8, `format=gray` is a conversion from the picture's own
+/// matrix to another, which puts some of the chroma into it.
+const LUMA: &str = "format=yuv420p|yuv422p|yuv444p|yuv420p10|yuv422p10|yuv444p10,extractplanes=y";
 /// A source's frame at first.
 const WHOLE: (usize, usize) = (160, 120);
 /// Stamps that are compared: at most that large, and no larger than what the network was given.
@@ -222,7 +225,7 @@ fn decoded(path: &Path, pictures: &Stream, mut see: impl FnMut(u64, &[u8])) -> R
         Some(Field::Bottom) => "field=bottom,",
         None => "",
     };
-    let filters = format!("{field}scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
+    let filters = format!("{field}{LUMA},scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
     let ffmpeg = Program::ffmpeg().about(path.display()).args(program::whole()).arg("-i").arg(file(path));
     let map = format!("0:{}", pictures.index);
     let ffmpeg =
@@ -269,7 +272,7 @@ fn picture_at(
         // The seek is exact: what comes before that time is decoded and left out.
         ffmpeg = ffmpeg.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", at - 0.5 / 24.0)]);
     }
-    let filters = format!("scale={width}:{height}:flags=area,format=gray");
+    let filters = format!("{LUMA},scale={width}:{height}:flags=area,format=gray");
     let ffmpeg = ffmpeg.arg("-i").arg(file(film)).args(["-map", &format!("0:{index}"), "-frames:v", "1"]);
     let luma = ffmpeg.args(["-fps_mode", "passthrough", "-vf", &filters, "-f", "rawvideo", "-"]).output()?;
     if luma.len() != width * height {
