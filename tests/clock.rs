@@ -37,7 +37,7 @@ const BT709: &str =
 fn hevc(name: &str, first: u64, frames: u64, folder: &Path) {
     let pictures = format!("testsrc=s=64x64:r=25,trim=start_frame={first},settb=1/24,setpts=N,fps=24");
     let args = format!(
-        "-v error -f lavfi -i {pictures} -vf {BT709} -r 24 -frames:v {frames} -pix_fmt yuv420p10le -c:v libx265 \
+        "-v error -f lavfi -i {pictures} -vf {BT709} -r 24 -frames:v {frames} -pix_fmt yuv420p10le -c:v libx265 -crf 8 \
          -x265-params log-level=error {name}"
     );
     ran("ffmpeg", &args.split_whitespace().collect::<Vec<_>>(), folder);
