@@ -61,10 +61,13 @@ JOBS     = 1#                 segments encoded at once
 
 # The stages. {name} is a word that storage-diet fills in; [ ] are left out where what is in them has no value. first, next and
 # the like are frames of the film: the first that sr-window reads, the first that it emits, how many it and deint-crop see.
-decode    = $(ffmpeg) [-ss {seek}] -i {src} -map 0:V:0 \
+# whole keeps an ffmpeg that crops what the container says from doing so. Colours are tagged on the frames, which every encoder
+# believes; options of the output, such as -color_trc, count for nothing since ffmpeg 8 where the frames do not say.
+decode    = $(ffmpeg) [{whole}] [-ss {seek}] -i {src} -map 0:V:0 \
               [-copyts -vf setpts={places},fps={from},tpad=stop=1:stop_mode=clone] \
               -fps_mode passthrough [-frames:v {limit}] -f yuv4mpegpipe -
-prepare   = deint-crop --field-phase {field_phase} [--field-orders {field_orders}] [--matrix-in {matrix}] [--chromaloc-in {chromaloc}] --scale {scale} --crop {crop} --start {first} [--frames {context}] \
+prepare   = deint-crop --field-phase {field_phase} [--field-orders {field_orders}] [--matrix-in {matrix}] \
+              [--chromaloc-in {chromaloc}] --scale {scale} --crop {crop} --start {first} [--frames {context}] \
               --expect-frames {read} [--report {reports}/deint-crop.json]
 enlarge   = sr-window [--engine {engine}] [--weights {weights} --device {device}] --window {window} --overlap {overlap} \
               --size {raw} $(rgb48) --first-frame {first} --start {next} [--frames {emit}] --expect-frames {seen} \
@@ -74,19 +77,19 @@ retime    = retime25to24 --from {from} --to 24 --height {height} --out-pix-fmt y
 segments  = seg-sink --dir segments --resume --first-frame {done} [{upstream}] --segment {segment}f --jobs {jobs} \
               [--max-disk {max_disk}] [{keep}] [--size {raw} $(rgb48)] --expect-frames {all} \
               [--report {reports}/seg-sink.json] --output {out}
-prores    = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v 2 $(bt709) {out}
-prores-lt = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v 1 $(bt709) {out}
-intra     = $(rgb) $(intra-{mezz}) $(bt709) {out}
+prores    = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v 2 {out}
+prores-lt = $(rgb) -pix_fmt yuv422p10le -c:v prores_ks -vendor apl0 -profile:v 1 {out}
+intra     = $(rgb) $(intra-{mezz}) {out}
 read-rgb  = $(ffmpeg) -i {in} -vf zscale=matrixin=709:rangein=limited:matrix=gbr:range=full,format=gbrp16le \
               -pix_fmt rgb48le -f rawvideo -
 read-yuv  = $(ffmpeg) -i {in} -strict -1 -f yuv4mpegpipe -
-encode    = $(ffmpeg) -i - $(encode-{encoder}) -preset {preset} -crf {crf} -pix_fmt yuv420p10le $(bt709) {out}
+encode    = $(ffmpeg) -i - -vf $(bt709) $(encode-{encoder}) -preset {preset} -crf {crf} -pix_fmt yuv420p10le {out}
 
 ffmpeg    = ffmpeg -hide_banner -loglevel error -nostdin -y
 rgb48     = --pix-fmt rgb48le --rate {from}
 rgb       = $(ffmpeg) -f rawvideo -s {raw} -pix_fmt rgb48le -r {from} -i - \
-              -vf format=gbrp16le,zscale=matrix=709:range=limited,setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709
-bt709     = -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv
+              -vf format=gbrp16le,zscale=matrix=709:range=limited,$(bt709)
+bt709     = setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709
 
 intra-nvenc   = -pix_fmt p010le -c:v hevc_nvenc -profile:v main10 -preset p5 -tune hq -rc constqp -qp {qp} -g 1 -bf 0
 intra-x265    = -pix_fmt yuv420p10le -c:v libx265 -preset fast -x265-params qp={qp}:keyint=1:log-level=error

@@ -52,8 +52,8 @@ fn solve(disc: Vec<u8>) -> (Vec<Value>, Vec<u8>, Vec<u8>) {
     let folder = clip::folder();
     let log = folder.path().join("log");
     let decoded = shell(
-        "ffmpeg -v error -nostdin -f rawvideo -s 720x576 -pix_fmt yuv420p -r 25 -i - -c:v mpeg2video -b:v 6M \
-         -flags +ildct+ilme -top 1 -f mpegts - | ffmpeg -v error -nostdin -f mpegts -i - -fps_mode passthrough \
+        "ffmpeg -v error -nostdin -f rawvideo -s 720x576 -pix_fmt yuv420p -r 25 -i - -vf setfield=tff -c:v mpeg2video -b:v 6M \
+         -flags +ildct+ilme -f mpegts - | ffmpeg -v error -nostdin -f mpegts -i - -fps_mode passthrough \
          -pix_fmt yuv420p -f rawvideo -",
     )
     .input(disc)

@@ -66,8 +66,9 @@ fn one_frame() {
 #[test]
 fn one_frame_more_than_a_segment() {
     let job = Job::new();
-    let x265 = "ffmpeg -v error -f rawvideo -s {size} -pix_fmt {pix_fmt} -r {rate} -i - -c:v libx265 \
-                -x265-params log-level=none -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv {out}";
+    let x265 = "ffmpeg -v error -f rawvideo -s {size} -pix_fmt {pix_fmt} -r {rate} -i - \
+                -vf setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709 \
+                -c:v libx265 -x265-params log-level=none {out}";
     let flags =
         ["-s", "64x64", "-p", "yuv420p", "-r", "24", "--segment", "10f", "-o", "film.mkv", "--final", x265];
     let mut command = job.bare();

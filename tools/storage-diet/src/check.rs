@@ -2,6 +2,7 @@
 
 use crate::{
     crop::Findings,
+    cropping::Cropping,
     film::Source,
     makefile::Makefile,
     pipeline::{self, Program as Words},
@@ -127,6 +128,28 @@ pub fn pictures<'a>(
         run.session.note(format!("{src}: its pictures decode with errors: {complaint}{more}"));
     }
     Ok(pictures)
+}
+
+/// The variables, in which the edges that the film's container hides are those of SCALE and CROP: what players show is what
+/// becomes the film, and no ffmpeg's own idea of such edges, and of the shape that they leave, has a say in it.
+///
+/// Errors: the film cannot be read; nothing is shown of it.
+pub fn cropping(run: Run<'_>, variables: Variables) -> Result<Variables> {
+    let src = film(&variables)?;
+    let found = Cropping::read(src).map_err(|e| Error::failed(src.display(), reason(&e)))?;
+    let (is_sar, is_none) = (variables.get("SCALE") == "sar", variables.get("CROP") == "none");
+    let Some(cropping) = found.filter(|_| is_sar || is_none) else { return Ok(variables) };
+    let [left, top, right, bottom] = cropping.edges();
+    let hides = format!(
+        "its container hides {left}, {top}, {right} and {bottom} pixels at the left, top, right and bottom"
+    );
+    let square = cropping.square().ok_or_else(|| {
+        Error::failed(src.display(), format!("{hides}; say which shape it has, as SCALE=1024x576 CROP=auto"))
+    })?;
+    let size = if is_sar { square } else { variables.get("SCALE").parse().unwrap_or(square) };
+    let crop = if is_none { cropping.shown(size) } else { variables.get("CROP").into() };
+    run.session.note(format_args!("{}: {hides}: SCALE={size} CROP={crop}", src.display()));
+    variables.with("SCALE", size)?.with("CROP", crop)
 }
 
 /// The network's weights.

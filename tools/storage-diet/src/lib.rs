@@ -8,7 +8,7 @@
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
 //! | [`film`], [`reading`], [`timeline`] | which film it is; what was read of it; where each picture belongs |
 //! | [`span`], [`check`] | which frames of it; what is asked for before the first |
-//! | [`crop`] | what `CROP=auto` takes, and what it says of it |
+//! | [`cropping`], [`crop`] | the edges that its container hides; what `CROP=auto` takes, and what it says of it |
 //! | [`order`], [`record`], [`job`], [`ending`] | what is to be made; what a job is; making it; what that took |
 //! | [`folder`], [`disk`] | a job's folder, and how large it is |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
@@ -20,6 +20,7 @@ mod args;
 pub mod check;
 pub mod clock;
 pub mod crop;
+pub mod cropping;
 mod cues;
 pub mod disk;
 pub mod ending;

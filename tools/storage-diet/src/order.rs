@@ -45,6 +45,7 @@ impl Order {
             return Err(Error::usage(format!("PART={}", variables.get("PART")), why));
         }
         let source = check::source(&variables)?;
+        let variables = check::cropping(run, variables)?;
         check::weights(&variables)?;
         let old = if Folder::is_there(&path)? { Some(Record::read(&path)?) } else { None };
         if let Some(old) = old {

@@ -5,7 +5,7 @@
 
 use crate::{
     pipeline::Program,
-    program::{bare, is_ours, search_path},
+    program::{bare, is_consequence, is_ours, search_path},
     stop::Stop,
 };
 use cli::{Error, Result, ends_with_us, reason};
@@ -170,6 +170,10 @@ fn listen(words: PipeReader, is_counted: bool, around: &Surroundings<'_>) -> Str
             if is_counted {
                 (around.made)(frames);
             }
+            continue;
+        }
+        // That a reader has gone is told by such a line only.
+        if last.is_some() && is_consequence(&line) && !line.contains("Broken pipe") {
             continue;
         }
         // A line is a note where another one follows it, and where it is the last, perhaps the reason of a failure.

@@ -160,6 +160,7 @@ mod tests {
             values.set(name, value);
         }
         for name in [
+            "whole",
             "seek",
             "limit",
             "places",

@@ -10,6 +10,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::LazyLock,
     thread::{self, JoinHandle},
 };
 
@@ -26,13 +27,26 @@ const PACKAGES: [(&str, &str); 4] =
     [("mkvmerge", "mkvtoolnix"), ("mkvextract", "mkvtoolnix"), ("ffmpeg", "ffmpeg"), ("ffprobe", "ffmpeg")];
 
 /// What programs say of a failure that they have told the cause of before.
-const CONSEQUENCES: [&str; 6] = [
+const CONSEQUENCES: [&str; 19] = [
     "Conversion failed!",
+    "Could not open encoder before EOF",
+    "Error initializing a simple filtergraph",
     "Error initializing output stream",
-    "Error reinitializing filters!",
-    "Failed to inject frame into filter network",
-    "Error while processing the decoded data",
+    "Error opening input file",
     "Error opening output file",
+    "Error parsing options for",
+    "Error reinitializing filters!",
+    "Error selecting an encoder",
+    "Error sending frames to consumers",
+    "Error splitting the argument list",
+    "Error while opening encoder",
+    "Error while processing the decoded data",
+    "Failed to inject frame into filter network",
+    "Failed to set value",
+    "Nothing was written into output file",
+    "Task finished with error code",
+    "Terminating thread with return code",
+    "To ignore this, add a trailing",
 ];
 
 impl Program {
@@ -219,6 +233,18 @@ impl Drop for Running {
     }
 }
 
+/// The options by which ffmpeg leaves whole what the container, other than the codec, would have it crop: since 7.1 it crops
+/// that, before it never did and has no such option.
+pub fn whole() -> &'static [&'static str] {
+    static WHOLE: LazyLock<&[&str]> = LazyLock::new(|| {
+        let option = &["-apply_cropping", "codec"];
+        let pixel = "-f rawvideo -pixel_format gray -video_size 16x16 -i /dev/zero -frames:v 1 -f null -";
+        let knows = Program::ffmpeg().args(option).args(pixel.split(' ')).run().is_ok();
+        if knows { option } else { &[] }
+    });
+    &WHOLE
+}
+
 /// A file as ffmpeg's programs take it for nothing but a file, whatever it is called.
 pub fn file(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
@@ -251,22 +277,37 @@ fn all_of(mut pipe: impl Read) -> Vec<u8> {
     bytes
 }
 
-/// The last line that tells a cause, without the program's own marks around it.
+/// The last line that tells a cause, or else the last one, without the program's own marks around it.
 fn cause(said: &str) -> Option<String> {
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty()).map(bare);
-    let mut told = lines.filter(|line| !CONSEQUENCES.iter().any(|known| line.starts_with(known)));
-    told.next_back().map(str::to_owned)
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines().rfind(|line| !is_consequence(line)).or_else(|| lines().next_back()).map(bare)
 }
 
-/// `[matroska,webm @ 0x55d0] words` and `Error: words` are `words`.
-pub(crate) fn bare(line: &str) -> &str {
-    let after_mark = line.strip_prefix('[').and_then(|rest| {
-        let (mark, words) = rest.split_once("] ")?;
-        mark.contains(" @ 0x").then_some(words)
-    });
-    let words = after_mark.unwrap_or(line);
-    let words = ["[error] ", "[fatal] "].iter().find_map(|level| words.strip_prefix(level)).unwrap_or(words);
-    words.strip_prefix("Error: ").or_else(|| words.strip_prefix("file:")).unwrap_or(words)
+/// Does a line tell only that there was a cause?
+pub(crate) fn is_consequence(line: &str) -> bool {
+    let words = without_marks(line);
+    CONSEQUENCES.iter().any(|known| words.starts_with(known))
+}
+
+/// `[matroska,webm @ 0x55d0] words` and `Error: words` are `words`; what an ffmpeg lacks is named alike by all versions.
+pub(crate) fn bare(line: &str) -> String {
+    let words = without_marks(line);
+    for (head, kind) in [("No such filter: '", "filter"), ("Unknown encoder '", "encoder")] {
+        if let Some(name) = words.strip_prefix(head).and_then(|rest| rest.strip_suffix('\'')) {
+            return format!("has no {kind} {name}");
+        }
+    }
+    let heads = ["[error] ", "[fatal] ", "Error: ", "Error opening input: ", "file:"];
+    heads.iter().find_map(|head| words.strip_prefix(head)).unwrap_or(words).into()
+}
+
+/// A line of ffmpeg's without what says which part of it speaks: one part of another, since ffmpeg 8.
+fn without_marks(line: &str) -> &str {
+    let after = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    match after.filter(|(mark, _)| mark.contains(" @ 0x")) {
+        Some((_, words)) => without_marks(words),
+        None => line,
+    }
 }
 
 /// How a program ended that did not say why.
@@ -293,8 +334,57 @@ mod tests {
         assert_eq!(failed("echo cause >&2; echo 'Conversion failed!' >&2; exit 1"), "film.mkv: sh: cause");
         assert_eq!(failed("echo 'Error: on stdout'; exit 2"), "film.mkv: sh: on stdout");
         assert_eq!(failed("echo 'sh: its own name' >&2; exit 1"), "film.mkv: sh: its own name");
+        assert_eq!(failed("echo 'Conversion failed!' >&2; exit 1"), "film.mkv: sh: Conversion failed!");
         assert_eq!(failed("exit 3"), "film.mkv: sh: failed with exit code 3");
         assert_eq!(failed("kill -TERM $$"), "film.mkv: sh: was ended by SIGTERM");
+    }
+
+    /// The words are those of ffmpeg 5.1, 7.0 and 9.0.
+    #[test]
+    fn every_ffmpeg_gives_the_same_reason() {
+        let filter = "has no filter zscale";
+        let encoder = "has no encoder libx265";
+        let preset = "Error setting preset/tune no/(null).";
+        let none = "No such file or directory";
+        for (said, reason) in [
+            (
+                "[AVFilterGraph @ 0x5] No such filter: 'zscale'\nError reinitializing filters!\nFailed to inject frame into filter \
+              network: Invalid argument\nError while processing the decoded data for stream #0:0",
+                filter,
+            ),
+            (
+                "[AVFilterGraph @ 0x5] No such filter: 'zscale'\n[vost#0:0/libx264 @ 0x6] Error initializing a simple filtergraph\n\
+              Error opening output file a.mkv.\nError opening output files: Filter not found",
+                filter,
+            ),
+            ("Unknown encoder 'libx265'", encoder),
+            (
+                "[vost#0:0 @ 0x5] Unknown encoder 'libx265'\n[vost#0:0 @ 0x5] Error selecting an encoder\nError opening output file \
+              a.mkv.\nError opening output files: Encoder not found",
+                encoder,
+            ),
+            (
+                "[libx265 @ 0x5] Error setting preset/tune no/(null).\nError initializing output stream 0:0 -- Error while opening \
+              encoder",
+                preset,
+            ),
+            (
+                "[libx265 @ 0x5] Error setting preset/tune no/(null).\n[vost#0:0/libx265 @ 0x6] [enc:libx265 @ 0x7] Error while \
+              opening encoder - maybe\n[vf#0:0 @ 0x6] Error sending frames to consumers: Invalid argument\n[vf#0:0 @ 0x6] Task \
+              finished with error code: -22 (Invalid argument)\n[vf#0:0 @ 0x6] Terminating thread with return code -22\n\
+              [vost#0:0/libx265 @ 0x6] [enc:libx265 @ 0x7] Could not open encoder before EOF\n[out#0/matroska @ 0x8] Nothing was \
+              written into output file, because at least one of its streams received no packets.",
+                preset,
+            ),
+            ("file:film.mkv: No such file or directory", "film.mkv: No such file or directory"),
+            (
+                "[in#0 @ 0x5] Error opening input: No such file or directory\nError opening input file file:film.mkv.\nError opening \
+              input files: No such file or directory",
+                none,
+            ),
+        ] {
+            assert_eq!(cause(said).as_deref(), Some(reason), "{said}");
+        }
     }
 
     #[test]

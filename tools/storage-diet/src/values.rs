@@ -3,6 +3,7 @@
 use crate::{
     folder::REPORTS,
     mux::Audio,
+    program,
     reading::{Picture, Reading},
     span::{self, Span},
     template::Values,
@@ -109,6 +110,7 @@ pub fn settings(variables: &Variables, values: &mut Values) {
     for (name, variable) in [("weights", "WEIGHTS"), ("device", "DEVICE")] {
         values.set_or_not(name, Some(variables.get(variable)).filter(|_| engine.is_none()));
     }
+    values.set_words("whole", program::whole().iter().map(|word| (*word).into()).collect());
     values.set_or_not("max_disk", variables.given("MAX_DISK"));
     values.set_or_not("keep", variables.given("KEEP").map(|_| "--keep"));
     values.set("segment", span::segment(variables));

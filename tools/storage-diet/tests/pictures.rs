@@ -16,14 +16,17 @@ use timebase::Rational;
 fn ffmpeg(args: &str, filters: &str, crf: u32, out: &Path) {
     let before = ["-v", "error", "-nostdin", "-y"];
     let mut command = Command::new("ffmpeg");
-    command.args(before).args(args.split_whitespace()).args(["-vf", filters]);
+    let filters = format!(
+        "{filters},format=yuv420p10le,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    );
+    command.args(before).args(args.split_whitespace()).args(["-vf", &filters]);
     let ended =
         command.args(CODEC.split_whitespace()).arg("-crf").arg(crf.to_string()).arg(out).output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-const CODEC: &str = "-fps_mode passthrough -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast \
-                     -x265-params log-level=error -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv";
+const CODEC: &str =
+    "-fps_mode passthrough -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params log-level=error";
 
 /// A source of 50 frames.
 fn source(folder: &Path, pictures: &str, filters: &str) -> PathBuf {
@@ -40,8 +43,8 @@ fn proof(source: &Path, frames: &str) -> Result<(), String> {
 /// The same of a film of that CRF.
 fn coarse_proof(source: &Path, frames: &str, crf: u32) -> Result<(), String> {
     let film = source.with_file_name("film.mkv");
-    let filters = format!("select='{frames}',scale=iw/2:-2:flags=area,setsar=1,settb=1/24,setpts=N");
-    ffmpeg(&format!("-i {} -r 24", source.display()), &filters, crf, &film);
+    let filters = format!("select='{frames}',scale=iw/2:-2:flags=area,setsar=1,settb=1/24,setpts=N,fps=24");
+    ffmpeg(&format!("-i {}", source.display()), &filters, crf, &film);
     let name = format!("{}: pictures: ", film.display());
     let reading = &Reading::of(source, &Film::read(source).unwrap(), &|_| ()).unwrap();
     let timeline = &Timeline::new(&reading.pictures, Rational::whole(25), Gaps::Refuse, 0);

@@ -9,7 +9,7 @@ use crate::{
     reading::{Layout, Sound},
 };
 use cli::{Error, Result, Session};
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 use timebase::{Rational, Retime};
 
 /// How sound is slowed.
@@ -51,11 +51,10 @@ impl Audio {
         if self == Self::PitchLowered {
             return Ok(());
         }
-        let silence = ["-f", "lavfi", "-i", "anullsrc=d=0.1", "-af", "rubberband", "-f", "null", "-"];
-        Program::ffmpeg().args(silence).run().map_err(|_| {
+        silence(["-af", "rubberband"]).run().map_err(|e| {
             Error::failed(
-                "--audio pitch-kept",
-                "this ffmpeg has no rubberband; --audio pitch-lowered does without",
+                "AUDIO=pitch-kept",
+                format!("this machine cannot: {e}; AUDIO=pitch-lowered does without"),
             )
         })
     }
@@ -131,6 +130,24 @@ impl Encoder {
     fn whole(&self, samples: i64) -> i64 {
         (2 * samples + self.frame) / (2 * self.frame) * self.frame
     }
+}
+
+/// ffmpeg, at work on a moment of silence.
+fn silence(how: [&str; 2]) -> Program {
+    Program::ffmpeg().args(["-f", "lavfi", "-i", "anullsrc=d=0.1"]).args(how).args(["-f", "null", "-"])
+}
+
+/// Can this machine's ffmpeg encode the sound tracks of `src`, each by its own codec?
+pub(super) fn check<'a>(src: &Path, tracks: impl Iterator<Item = &'a Stream>) -> Result<()> {
+    let mut tried = Vec::new();
+    for (n, sound) in tracks.enumerate() {
+        let codec = Encoder::of(sound, || Ok(Vec::new()))?.options.swap_remove(1);
+        if !tried.contains(&codec) {
+            silence(["-c:a", &codec]).about(format_args!("{}: sound track {n}", src.display())).run()?;
+            tried.push(codec);
+        }
+    }
+    Ok(())
 }
 
 /// Makes sound track `n`, which is `sound` to ffprobe and `track` to mkvmerge; mkvmerge's options for it.

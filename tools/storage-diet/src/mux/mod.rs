@@ -54,7 +54,8 @@ pub struct Mux<'a> {
 pub fn check(src: &Path, audio: Audio) -> Result<()> {
     probe::exists(src)?;
     audio.check()?;
-    Source::read(src, Film::read(src)?).map(drop)
+    let source = Source::read(src, Film::read(src)?)?;
+    audio::check(src, source.film.of(Kind::Audio))
 }
 
 /// The source, as far as it concerns what is put beside the pictures.

@@ -501,8 +501,17 @@ mod tests {
         ] {
             values.set(name, value);
         }
-        for name in ["weights", "device", "max_disk", "keep", "places", "matrix", "chromaloc", "field_orders"]
-        {
+        for name in [
+            "whole",
+            "weights",
+            "device",
+            "max_disk",
+            "keep",
+            "places",
+            "matrix",
+            "chromaloc",
+            "field_orders",
+        ] {
             values.set_or_not(name, None::<&str>);
         }
         values

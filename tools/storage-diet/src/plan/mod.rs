@@ -61,6 +61,7 @@ pub fn plan(run: Run<'_>, variables: &Variables) -> Result<Plan> {
     }
     let path = Path::new(variables.get("OUT")).join(NAME);
     check::source(variables)?;
+    let variables = &check::cropping(run, variables.clone())?;
     check::weights(variables)?;
     is_a_plans(&path)?;
     let src = Path::new(variables.get("SRC"));

@@ -144,8 +144,8 @@ impl Pictures {
             }
         }
         let said = running.finish()?;
-        let mut complaints = said.lines().map(crate::program::bare).filter(|line| !line.trim().is_empty());
-        pictures.complaint = complaints.next().map(str::to_owned);
+        let mut complaints = said.lines().filter(|line| !line.trim().is_empty()).map(crate::program::bare);
+        pictures.complaint = complaints.next();
         pictures.complaints = u64::from(pictures.complaint.is_some()) + complaints.count() as u64;
         match timeless {
             Some(frame) => {

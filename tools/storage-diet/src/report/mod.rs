@@ -106,6 +106,7 @@ pub fn report(run: Run<'_>, typed: &Variables) -> Result<()> {
     let recipes = Recipe::all(run.makefile).map_err(|why| Error::failed("Makefile", why))?;
     let shapes = Shape::all(run.makefile, &recipes);
     check::source(typed)?;
+    let typed = &check::cropping(run, typed.clone())?;
     let (variables, remark) = sample(run, typed, &recipes)?;
     let out = PathBuf::from(variables.get("OUT"));
     for recipe in &recipes {

@@ -8,7 +8,7 @@
 use super::Against;
 use crate::{
     probe::{Film, Stream},
-    program::{Program, file},
+    program::{self, Program, file},
     values,
 };
 use cli::{Error, Result, reason};
@@ -33,6 +33,9 @@ pub struct Prepare {
 const STRETCHES: u64 = 24;
 /// Frames of the source that are looked at on either side.
 const AROUND: usize = 3;
+/// ffmpeg's filters that leave the luma as it is coded. Since ffmpeg 8, `format=gray` is a conversion from the picture's own
+/// matrix to another, which puts some of the chroma into it.
+const LUMA: &str = "format=yuv420p|yuv422p|yuv444p|yuv420p10|yuv422p10|yuv444p10,extractplanes=y";
 /// A source's frame at first.
 const WHOLE: (usize, usize) = (160, 120);
 /// Stamps that are compared: at most that large, and no larger than what the network was given.
@@ -256,12 +259,12 @@ fn decoded(
     let come = values::Pictures::new(reading, timeline, start).ok_or_else(none)?;
     let places =
         come.places().map_or(String::new(), |places| format!("setpts={places},fps={},", timeline.rate));
-    let filters = format!("{places}{field}scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
+    let filters = format!("{places}{field}{LUMA},scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
     let seek = come.seek.map_or(Vec::new(), |seek| vec!["-ss".into(), format!("{seek:.6}")]);
-    let ffmpeg = Program::ffmpeg().about(path.display()).args(seek).arg("-i").arg(file(path));
+    let ffmpeg = Program::ffmpeg().about(path.display()).args(program::whole()).args(seek);
     let (map, most) = (format!("0:{}", pictures.index), most.min(timeline.alike).to_string());
-    let ffmpeg = ffmpeg.args(["-copyts", "-map", &map, "-fps_mode", "passthrough", "-vf", &filters]);
-    let ffmpeg = ffmpeg.args(["-frames:v", &most, "-f", "rawvideo", "-"]);
+    let ffmpeg = ffmpeg.arg("-i").arg(file(path)).args(["-copyts", "-map", &map, "-fps_mode", "passthrough"]);
+    let ffmpeg = ffmpeg.args(["-vf", &filters, "-frames:v", &most, "-f", "rawvideo", "-"]);
     let mut running = ffmpeg.start()?;
     let (mut frame, mut count) = (vec![0; WHOLE.0 * WHOLE.1], 0);
     if let Some(mut stdout) = running.stdout() {
@@ -304,7 +307,7 @@ fn picture_at(
         // The seek is exact: what comes before that time is decoded and left out.
         ffmpeg = ffmpeg.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", at - 0.5 / 24.0)]);
     }
-    let filters = format!("scale={width}:{height}:flags=area,format=gray");
+    let filters = format!("{LUMA},scale={width}:{height}:flags=area,format=gray");
     let ffmpeg = ffmpeg.arg("-i").arg(file(film)).args(["-map", &format!("0:{index}"), "-frames:v", "1"]);
     let luma = ffmpeg.args(["-fps_mode", "passthrough", "-vf", &filters, "-f", "rawvideo", "-"]).output()?;
     if luma.len() != width * height {
