@@ -163,7 +163,7 @@ impl Tool for StorageDiet {
                 let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let scratch = scratch(&stop, folder)?;
                 let work = scratch.path().into();
-                mux::mux(session, &Mux { src, video, out: out.clone(), audio, start, work })?;
+                mux::mux(session, &Mux { src, video, out: out.clone(), audio, start, prepare: None, work })?;
                 cli::print_line(format_args!("film: {}", out.display()))
             }
             What::VerifyFilm { start, films } => {

@@ -12,8 +12,9 @@ use crate::{
     record::{Record, film_name},
     run::Run,
     span::Span,
+    values,
     variables::{Typed, Variables, typed},
-    verify::{self, Prepare},
+    verify,
 };
 use cli::{Error, Result, reason};
 use std::{
@@ -186,7 +187,7 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     let span = Span::new(record.facts.frames, &variables)?;
     let joined = concatenate(&folder, &parts).and_then(|()| {
         let frames = job::count(&folder.path(VIDEO), span.frames())?;
-        job::add_the_rest(run, &folder, &variables, span.start)?;
+        job::add_the_rest(run, &folder, (&variables, &record), span.start)?;
         Ok(frames)
     });
     folder.end();
@@ -251,11 +252,7 @@ pub fn verify(run: Run<'_>, operands: &[String]) -> Result<()> {
             return Err(Error::failed(source.display(), why));
         }
         let wrong = |why: String| Error::failed(job.path.join(RECORD).display(), why);
-        let crop = job.record.crop.as_deref().unwrap_or(job.variables.get("CROP"));
-        let prepare = Prepare {
-            scale: job.variables.get("SCALE").parse().map_err(wrong)?,
-            crop: crop.parse().map_err(wrong)?,
-        };
+        let prepare = values::prepare(&job.variables, job.record.crop.as_deref()).map_err(wrong)?;
         let start = job.variables.number("START");
         verify::verify(run.session, &job.path.join("film.mkv"), Some(source), start, Some(&prepare))
     })

@@ -6,6 +6,7 @@ use crate::{
     span::{self, Span},
     template::Values,
     variables::Variables,
+    verify::Prepare,
 };
 
 /// What the stages are told: of pictures that are cropped so, as CROP has it or as was found, and then have the size `prepared`.
@@ -55,6 +56,14 @@ pub fn enlarged(prepared: &str) -> String {
         Ok(size) => format!("{}x{}", 4 * size.width, 4 * size.height),
         Err(_) => prepared.into(),
     }
+}
+
+/// How the pictures are prepared, where they are cropped as CROP has it or as was found.
+///
+/// Errors: a scale or a crop that is none.
+pub fn prepare(variables: &Variables, crop: Option<&str>) -> Result<Prepare, String> {
+    let crop = crop.unwrap_or(variables.get("CROP")).parse()?;
+    Ok(Prepare { scale: variables.get("SCALE").parse()?, crop })
 }
 
 /// How the sound is slowed.

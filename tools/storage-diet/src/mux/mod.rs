@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     probe::{self, Container, Film, Kind, Stream, Track},
     program::Program,
+    verify::Prepare,
 };
 use cli::{Error, Result, Session, reason};
 use std::{
@@ -20,6 +21,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
+use subs_canvas::Kept;
 use subs_retime::{Format, Map};
 use timebase::Rational;
 
@@ -36,6 +38,8 @@ pub struct Mux {
     pub audio: Audio,
     /// Which frame of the source the first picture is. The time of that frame is the film's zero.
     pub start: u64,
+    /// How its pictures were prepared, where that is known: bitmap subtitles stand where they stood over what is left.
+    pub prepare: Option<Prepare>,
     /// A folder for what is made on the way, on the same file system as `out`. It stays.
     pub work: PathBuf,
 }
@@ -97,6 +101,8 @@ struct Job<'a> {
     work: PathBuf,
     audio: Audio,
     start: u64,
+    /// What is left of the picture.
+    kept: Kept,
     clock: &'a Clock,
     is_excerpt: bool,
     /// Milliseconds from the film's zero to its first picture.
@@ -173,6 +179,7 @@ pub fn mux(session: &Session, mux: &Mux) -> Result<()> {
         work: mux.work.clone(),
         audio: mux.audio,
         start: mux.start,
+        kept: subtitles::kept(session, mux, &source.film)?,
         clock: &clock,
         is_excerpt: frames != in_film,
         delay: delay

@@ -9,7 +9,7 @@ use crate::{
     probe::{Film, Stream},
     program::{Program, file},
 };
-use cli::{Error, Result, reason};
+use cli::{Error, Result, Size, reason};
 use deint_crop::{Crop, Scale, square_width};
 use std::{
     collections::VecDeque,
@@ -25,6 +25,17 @@ pub struct Prepare {
     pub scale: Scale,
     /// Which part of it was kept.
     pub crop: Crop,
+}
+
+impl Prepare {
+    /// The size of the picture that is cropped, of a source's pictures of that shape.
+    pub fn scaled(&self, source: &Stream, (width, height): (usize, usize)) -> Size {
+        match (self.scale, source.sample_aspect_ratio) {
+            (Scale::To(size), _) => size,
+            (Scale::Sar, Some(sar)) => Size { width: square_width(width, sar), height },
+            (Scale::Sar | Scale::None, _) => Size { width, height },
+        }
+    }
 }
 
 /// Stretches of a film of which the frame that differs most from both its neighbours is compared.
@@ -298,19 +309,15 @@ impl Window {
     const WHOLE: Self = Self { x: 0.0, y: 0.0, width: 1.0, height: 1.0 };
 
     /// As the preparation says, of a source's pictures of that shape.
-    fn of(prepare: &Prepare, source: &Stream, (width, height): (usize, usize)) -> Self {
+    fn of(prepare: &Prepare, source: &Stream, shape: (usize, usize)) -> Self {
         let Some(rect) = prepare.crop.0 else { return Self::WHOLE };
-        let scaled = match (prepare.scale, source.sample_aspect_ratio) {
-            (Scale::To(size), _) => (size.width, size.height),
-            (Scale::Sar, Some(sar)) => (square_width(width, sar), height),
-            (Scale::Sar | Scale::None, _) => (width, height),
-        };
+        let scaled = prepare.scaled(source, shape);
         let part = |of: usize, all: usize| of as f32 / all as f32;
         Self {
-            x: part(rect.x, scaled.0),
-            y: part(rect.y, scaled.1),
-            width: part(rect.width, scaled.0),
-            height: part(rect.height, scaled.1),
+            x: part(rect.x, scaled.width),
+            y: part(rect.y, scaled.height),
+            width: part(rect.width, scaled.width),
+            height: part(rect.height, scaled.height),
         }
     }
 
