@@ -51,6 +51,7 @@ impl Player {
         let script = format!("{look}; ffmpeg -v error -i {film}.png -pix_fmt gray -f rawvideo -");
         let pixels = shell(&script).within(folder).run().ok().stdout;
         assert_eq!(pixels.len(), width * height, "{self:?} {film}");
+        // For a person to look at.
         if let Some(kept) = std::env::var_os("CANVAS_PICTURES") {
             let name = format!("{film}-{second}-{self:?}.png");
             std::fs::copy(folder.join(format!("{film}.png")), Path::new(&kept).join(name)).unwrap();
@@ -166,18 +167,18 @@ fn letters_keep_their_aspect_and_place() {
     let mut table = String::new();
     for format in FORMATS {
         files(folder, format);
-        film(folder, "whole", if format == "vobsub" { "old.idx" } else { "old.sup" }, enlarged(SCALED));
-        let whole = |player: &Player| {
-            TEXTS.map(|(second, _)| player.shows(folder, "whole", second, enlarged(SCALED)))
-        };
+        let all = format!("{format}-whole");
+        film(folder, &all, if format == "vobsub" { "old.idx" } else { "old.sup" }, enlarged(SCALED));
+        let whole =
+            |player: &Player| TEXTS.map(|(second, _)| player.shows(folder, &all, second, enlarged(SCALED)));
         let whole: Vec<_> = players.iter().map(whole).collect();
         for (width, height, left, top) in CROPS {
             let crop = format!("{width}:{height}:{left}:{top}");
-            let size = enlarged((width, height));
+            let (name, size) = (format!("{format}-{width}x{height}"), enlarged((width, height)));
             let new = relay(folder, format, &crop);
-            film(folder, "cropped", new, size);
+            film(folder, &name, new, size);
             for (&player, whole) in players.iter().zip(&whole) {
-                let cropped = |second| player.shows(folder, "cropped", second, size);
+                let cropped = |second| player.shows(folder, &name, second, size);
                 let named = format!("{crop} {format} {player:?}");
                 let mut row = format!("{crop:<15} {format:<8} {:<7}", format!("{player:?}"));
                 for ((second, what), before) in TEXTS.into_iter().zip(whole) {

@@ -81,8 +81,9 @@ impl Seen {
         if w > canvas.width || h > canvas.height {
             let (width, height) = (inside(canvas.width), inside(canvas.height));
             let (n, d) = if width * h < height * w { (width, w) } else { (height, h) };
-            columns = columns.fewer((w * n / d).max(1));
-            rows = rows.fewer((h * n / d).max(1));
+            let part = |of: usize| ((2 * of * n + d) / (2 * d)).max(1);
+            columns = columns.fewer(part(w));
+            rows = rows.fewer(part(h));
         }
         Self { part, rows, columns }
     }

@@ -112,19 +112,20 @@ impl<'a> Stream<'a> {
             let (Some(canvas), Ok(Some(packet))) = (canvas, Packet::of(file, &unit)) else { continue };
             let Some(places) = subpictures.take(file, &packet) else { continue };
             let substream = packet.subpicture.map_or(0, |(substream, _)| substream);
-            let rest = stream.subpicture(&places, canvas);
+            let rest = stream.subpicture(&places, canvas, pack.is_some());
             longer.extend(pack.filter(|_| !rest.is_empty()).map(|pack| (pack, substream, rest)));
         }
         stream.insert(stream.whole, &mut longer);
         stream
     }
 
-    /// Re-lays the subpicture whose bytes are at `places`; what has no room there.
-    fn subpicture(&mut self, places: &[usize], canvas: &Canvas) -> Vec<u8> {
+    /// Re-lays the subpicture whose bytes are at `places`; what has no room there, if there can be more packs.
+    fn subpicture(&mut self, places: &[usize], canvas: &Canvas, is_in_packs: bool) -> Vec<u8> {
         let spu: Vec<u8> = places.iter().map(|&at| self.file[at]).collect();
         let size = usize::from(u16::from_be_bytes([spu[0], spu[1]]));
         self.relaid.counts.pictures += 1;
-        let Some(relaid) = relaid(&spu[..size], canvas) else {
+        let has_room = |relaid: &Spu| is_in_packs || relaid.spu.len() <= places.len();
+        let Some(relaid) = relaid(&spu[..size], canvas).filter(has_room) else {
             self.relaid.counts.odd(places[0]);
             return Vec::new();
         };
@@ -274,8 +275,9 @@ fn relaid(spu: &[u8], canvas: &Canvas) -> Option<Spu> {
     Some(Spu { spu: new, moved, redrawn: 0, is_odd: is_odd || is_redrawn })
 }
 
-/// The most pixels in all bitmaps of a subpicture that are looked at: two whole pictures of 1920x1080, which none has.
-const PIXELS: usize = 2 * 1920 * 1080;
+/// The most pixels in all bitmaps of a subpicture that are looked at: a whole picture of 1920x1080, or five of a DVD. More
+/// than that is no text, and would take its time: two bytes can be a row of 4096.
+const PIXELS: usize = 1920 * 1088;
 /// The most bitmaps in a subpicture.
 const PICTURES: usize = 256;
 
