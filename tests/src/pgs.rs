@@ -21,7 +21,9 @@ impl Picture {
              drawtext=text='{text}':fontcolor=white:fontsize={font}:x=40:y=(h-text_h)/2,format=gray\" \
              -frames:v 1 -f rawvideo -"
         );
-        let alpha = shell(&draw).run().ok().stdout;
+        // Black is 16, white 235.
+        let opaque = |&grey: &u8| (u16::from(grey.saturating_sub(16)) * 255 / 219).min(255) as u8;
+        let alpha: Vec<_> = shell(&draw).run().ok().stdout.iter().map(opaque).collect();
         assert_eq!(alpha.len(), usize::from(width) * usize::from(height));
         Self { width, height, alpha }
     }
