@@ -1,5 +1,5 @@
 # Storage Diet: each way to keep a film's intermediate files from eating the disk is one target, and each target is pipelines of
-# the five tools and ffmpeg. `make help` lists them; `make -n option4 SRC=film.mkv` prints one that a shell runs.
+# the six tools and ffmpeg. `make help` lists them; `make -n option4 SRC=film.mkv` prints one that a shell runs.
 #
 # What is written with `=` is read by storage-diet (tools/storage-diet): variables, stages and options. It puts the values into
 # the words of a stage, runs the pipes, and keeps, counts and proves what they make. What is written with `:=` is make's own.

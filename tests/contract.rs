@@ -214,6 +214,7 @@ fn a_closed_standard_output_is_a_failure() {
         "sr-window --devices",
         "seg-sink --dir job --status",
         "seg-sink --dir job -o film.mkv --final {out}",
+        "subs-canvas",
         "subs-retime",
     ] {
         let name = tool.split(' ').next().unwrap();
@@ -239,6 +240,7 @@ fn a_closed_standard_input_is_no_empty_one() {
         "deint-crop --analyze",
         "retime25to24 --map",
         "seg-sink --dir job -o film.mkv --final \"true {out}\"",
+        "subs-canvas",
         "subs-retime -f srt",
     ] {
         closed(tool).failed(1, &format!("{}: <stdin>: closed", tool.split(' ').next().unwrap()));

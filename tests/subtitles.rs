@@ -1,82 +1,11 @@
 //! Bitmap subtitles made here: read by `make subs`, and retimed as mkvmerge would.
 
-use pipelines::{clip, make, shell};
+use pipelines::{
+    clip, make,
+    pgs::{Cue, Picture, pgs},
+    shell,
+};
 use std::path::Path;
-
-/// A picture of text: how opaque each pixel is.
-struct Picture {
-    width: u16,
-    height: u16,
-    alpha: Vec<u8>,
-}
-
-/// White text, as ffmpeg draws it.
-fn drawn(text: &str) -> Picture {
-    let (width, height) = (720, 90);
-    let draw = format!(
-        "ffmpeg -v error -f lavfi -i \"color=black:s={width}x{height},\
-         drawtext=text='{text}':fontcolor=white:fontsize=40:x=40:y=24,format=gray\" -frames:v 1 -f rawvideo -"
-    );
-    let alpha = shell(&draw).run().ok().stdout;
-    assert_eq!(alpha.len(), usize::from(width) * usize::from(height));
-    Picture { width, height, alpha }
-}
-
-/// Blu-ray's run lengths of 16 shades: the colour itself, or 0, how often, and which colour.
-fn run_lengths(picture: &Picture) -> Vec<u8> {
-    let mut out = Vec::new();
-    for row in picture.alpha.chunks(picture.width.into()) {
-        for run in row.chunk_by(|a, b| a >> 4 == b >> 4) {
-            let (colour, length) = (run[0] >> 4, run.len() as u16);
-            let [high, low] = length.to_be_bytes();
-            match (colour, length) {
-                (0, ..64) => out.extend([0, low]),
-                (0, _) => out.extend([0, 0x40 | high, low]),
-                (_, ..3) => out.extend(std::iter::repeat_n(colour, length.into())),
-                (_, ..64) => out.extend([0, 0x80 | low, colour]),
-                _ => out.extend([0, 0xc0 | high, low, colour]),
-            }
-        }
-        out.extend([0, 0]);
-    }
-    out
-}
-
-/// A PGS stream: each picture appears at its start and goes at its end, in ticks of 90 kHz.
-fn pgs(cues: &[(u32, u32, &Picture)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut segment = |pts: u32, kind: u8, payload: &[u8]| {
-        out.extend(b"PG");
-        out.extend(pts.to_be_bytes());
-        out.extend([0; 4]);
-        out.push(kind);
-        out.extend((payload.len() as u16).to_be_bytes());
-        out.extend(payload);
-    };
-    for (n, (start, end, picture)) in cues.iter().enumerate() {
-        let [[w1, w0], [h1, h0]] = [picture.width, picture.height].map(u16::to_be_bytes);
-        let window = [1, 0, 0, 0, 1, 200, w1, w0, h1, h0];
-        let composition = |number: usize, state: u8, objects: &[u8]| {
-            let number = (number as u16).to_be_bytes();
-            [&[2, 208, 2, 64, 0x10][..], &number, &[state, 0, 0], objects].concat()
-        };
-        let palette: Vec<u8> =
-            [0, 0].into_iter().chain((0..16).flat_map(|shade| [shade, 235, 128, 128, shade * 17])).collect();
-        let pixels = run_lengths(picture);
-        let length = (pixels.len() as u32 + 4).to_be_bytes();
-        let object =
-            [&[0, 0, 0, 0xc0, length[1], length[2], length[3], w1, w0, h1, h0][..], &pixels].concat();
-        segment(*start, 0x16, &composition(2 * n, 0x80, &[1, 0, 0, 0, 0, 0, 0, 1, 200]));
-        segment(*start, 0x17, &window);
-        segment(*start, 0x14, &palette);
-        segment(*start, 0x15, &object);
-        segment(*start, 0x80, &[]);
-        segment(*end, 0x16, &composition(2 * n + 1, 0, &[0]));
-        segment(*end, 0x17, &window);
-        segment(*end, 0x80, &[]);
-    }
-    out
-}
 
 /// When each packet is presented, in microseconds.
 fn presented(film: &Path) -> Vec<i64> {
@@ -104,10 +33,13 @@ const WORDS: [&str; 3] = ["Who woke me up", "The rabbit sleeps all day", "and dr
 fn pgs_and_vobsub_are_read() {
     let folder = clip::folder();
     let path = |name: &str| folder.path().join(name);
-    let pictures = WORDS.map(drawn);
-    let cues: Vec<_> =
-        pictures.iter().zip(0..).map(|(p, n)| (n * 180_000 + 43_200, n * 180_000 + 133_200, p)).collect();
-    std::fs::write(path("a.sup"), pgs(&cues)).unwrap();
+    let pictures = WORDS.map(|words| Picture::of(words, (720, 90), 40));
+    let cue = |(picture, n): (_, u32)| Cue {
+        ticks: n * 180_000 + 43_200..n * 180_000 + 133_200,
+        objects: vec![(picture, (0, 456))],
+    };
+    let cues: Vec<_> = pictures.iter().zip(0..).map(cue).collect();
+    std::fs::write(path("a.sup"), pgs((720, 576), &cues)).unwrap();
     run(
         folder.path(),
         "mkvmerge -q -o pgs.mkv --language 0:eng a.sup
@@ -145,8 +77,10 @@ fn mkvmerge_stretches_alike() {
     let path = |name: &str| folder.path().join(name);
     let dot = Picture { width: 8, height: 2, alpha: vec![255; 16] };
     // Two hours; ticks that stay whole, and ticks that do not.
-    let cues: Vec<_> = (1..=1500u32).map(|n| (n * 432_000 + n % 50, n * 432_000 + 180_024, &dot)).collect();
-    std::fs::write(path("a.sup"), pgs(&cues)).unwrap();
+    let cue =
+        |n: u32| Cue { ticks: n * 432_000 + n % 50..n * 432_000 + 180_024, objects: vec![(&dot, (0, 456))] };
+    let cues: Vec<_> = (1..=1500).map(cue).collect();
+    std::fs::write(path("a.sup"), pgs((720, 576), &cues)).unwrap();
     run(
         folder.path(),
         "subs-retime <a.sup >slow.sup
@@ -154,7 +88,7 @@ fn mkvmerge_stretches_alike() {
          mkvmerge -q -o theirs.mkv --timestamp-scale 1000 --sync 0:0,25/24 a.sup",
     );
     let [ours, theirs] = ["ours.mkv", "theirs.mkv"].map(|name| presented(&path(name)));
-    let ticks = cues.iter().flat_map(|&(start, end, _)| [start, end]);
+    let ticks = cues.iter().flat_map(|cue| [cue.ticks.start, cue.ticks.end]);
     assert_eq!((ours.len(), theirs.len()), (3000, 3000));
     for (tick, (ours, theirs)) in ticks.zip(ours.iter().zip(&theirs)) {
         // Half a tick of 90 kHz, where theirs went on without a rounding, is 5.6 microseconds.

@@ -4,6 +4,7 @@
 //! an [`Ended`]. [`clip`] and [`clip::dvd`] make what flows through them.
 
 pub mod clip;
+pub mod pgs;
 
 use std::{
     ffi::OsStr,
@@ -15,8 +16,9 @@ use std::{
     thread,
 };
 
-/// The five filters.
-pub const TOOLS: [&str; 5] = ["deint-crop", "sr-window", "retime25to24", "seg-sink", "subs-retime"];
+/// The six filters.
+pub const TOOLS: [&str; 6] =
+    ["deint-crop", "sr-window", "retime25to24", "seg-sink", "subs-canvas", "subs-retime"];
 
 /// Where the repository is.
 pub fn root() -> &'static Path {

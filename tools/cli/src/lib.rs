@@ -1,7 +1,7 @@
-//! What makes five tools one suite: flags, messages, exit codes, progress, reports, signals.
+//! What makes the tools one suite: flags, messages, exit codes, progress, reports, signals.
 //!
 //! A tool is a clap parser that implements [`Tool`]; its `main` is [`main`]`::<ItsArgs>()`. The tool's `run` returns a
-//! [`Result`]; everything a process must do around it happens here, the same way five times:
+//! [`Result`]; everything a process must do around it happens here, the same way in each:
 //!
 //! * usage errors are one line and exit 2; failures `tool: object: reason` and exit 1; torn input exits 3;
 //! * a broken output pipe ends the process by SIGPIPE, without a word;
@@ -12,6 +12,7 @@
 mod args;
 mod child;
 mod error;
+mod files;
 mod length;
 mod lock;
 mod process;
@@ -27,6 +28,7 @@ pub use args::{
 };
 pub use child::ends_with_us;
 pub use error::{Error, Result, reason, shown};
+pub use files::create_beside;
 pub use length::Length;
 pub use lock::locked;
 pub use process::{Tool, main};

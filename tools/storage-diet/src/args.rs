@@ -188,8 +188,9 @@ impl Tool for StorageDiet {
                 let reading = &check::reading(run, "mux", &src)?;
                 let timeline = &source.timeline(reading);
                 let start = source.start.saturating_sub(timeline.base);
-                let video = Mux { src, reading, timeline, video, out: out.clone(), audio, start, work };
-                mux::mux(session, &video)?;
+                let (film, prepare) = (out.clone(), None);
+                let mux = Mux { src, reading, timeline, video, out: film, audio, start, prepare, work };
+                mux::mux(session, &mux)?;
                 cli::print_line(format_args!("film: {}", cli::shown(out.display())))
             }
             What::VerifyFilm { source, films } => {

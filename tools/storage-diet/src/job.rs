@@ -16,7 +16,7 @@ use crate::{
     recipe::VIDEO,
     record::{Record, film_name},
     run::Run,
-    values::audio,
+    values,
     variables::Variables,
 };
 use cli::{Error, Result};
@@ -149,7 +149,7 @@ impl<'a> Job<'a> {
             let part = self.folder.path(name);
             durable::finish(&video, &part).map_err(|e| Error::failed(video.display(), cli::reason(&e)))?;
         } else {
-            add_the_rest(self.run, &self.folder, &self.order.record, variables, span.start)?;
+            add_the_rest(self.run, &self.folder, (variables, &self.order.record), span.start)?;
         }
         disk.look();
         let bytes = self.folder.path(name).metadata().map_or(0, |meta| meta.len());
@@ -176,17 +176,18 @@ pub fn count(video: &Path, expected: u64) -> Result<u64> {
 pub fn add_the_rest(
     run: Run<'_>,
     folder: &Folder,
-    record: &Record,
-    variables: &Variables,
+    (variables, record): (&Variables, &Record),
     start: u64,
 ) -> Result<()> {
+    let wrong = |why| Error::failed(folder.path(RECORD).display(), why);
+    let prepare = values::prepare(variables, record.crop.as_deref()).map_err(wrong)?;
     let work = Folder::unfinished("mux");
     folder.remove(&work)?;
     let work = folder.path(&work);
     std::fs::create_dir(&work).map_err(|e| Error::failed(work.display(), cli::reason(&e)))?;
     let (src, video) = (variables.get("SRC").into(), folder.path(VIDEO));
     let (reading, timeline) = (&record.reading, &record.timeline(variables));
-    let out = folder.path("film.mkv");
-    let mux = Mux { src, reading, timeline, video, out, audio: audio(variables), start, work };
+    let (out, audio, prepare) = (folder.path("film.mkv"), values::audio(variables), Some(prepare));
+    let mux = Mux { src, reading, timeline, video, out, audio, start, prepare, work };
     mux::mux(run.session, &mux)
 }

@@ -11,8 +11,9 @@ use crate::{
     recipe::{Pass, VIDEO},
     record::{Record, film_name},
     run::Run,
+    values,
     variables::{Typed, Variables, typed},
-    verify::{self, Against, Prepare},
+    verify::{self, Against},
 };
 use cli::{Error, Result, reason};
 use std::{
@@ -196,7 +197,7 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
     let span = record.span(&variables)?;
     let joined = concatenate(&folder, &parts).and_then(|()| {
         let frames = job::count(&folder.path(VIDEO), span.frames())?;
-        job::add_the_rest(run, &folder, &record, &variables, span.start)?;
+        job::add_the_rest(run, &folder, (&variables, &record), span.start)?;
         Ok(frames)
     });
     folder.end();
@@ -263,11 +264,7 @@ pub fn verify(run: Run<'_>, operands: &[String]) -> Result<()> {
             return Err(Error::failed(source.display(), why));
         }
         let wrong = |why: String| Error::failed(job.path.join(RECORD).display(), why);
-        let crop = job.record.crop.as_deref().unwrap_or(job.variables.get("CROP"));
-        let prepare = Prepare {
-            scale: job.variables.get("SCALE").parse().map_err(wrong)?,
-            crop: crop.parse().map_err(wrong)?,
-        };
+        let prepare = values::prepare(&job.variables, job.record.crop.as_deref()).map_err(wrong)?;
         let (reading, timeline) = (&job.record.reading, &job.record.timeline(&job.variables));
         let start = job.record.span(&job.variables)?.start;
         let against = Against { path: source, reading, timeline, start, prepare: Some(&prepare) };

@@ -8,7 +8,7 @@
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
 //! | [`film`], [`reading`], [`timeline`] | which film it is; what was read of it; where each picture belongs |
 //! | [`span`], [`check`] | which frames of it; what is asked for before the first |
-//! | [`cropping`], [`crop`] | the edges that its container hides; what `CROP=auto` takes, and what it says of it |
+//! | [`prepare`], [`cropping`], [`crop`] | how pictures are prepared; the edges that its container hides; what `CROP=auto` takes, and what it says of it |
 //! | [`order`], [`record`], [`job`], [`ending`] | what is to be made; what a job is; making it; what that took |
 //! | [`folder`], [`disk`] | a job's folder, and how large it is |
 //! | [`jobs`] | all jobs in OUT: resume, join, verify, status |
@@ -35,6 +35,7 @@ pub mod order;
 pub mod pipe;
 pub mod pipeline;
 pub mod plan;
+pub mod prepare;
 pub mod probe;
 pub mod program;
 pub mod progress;

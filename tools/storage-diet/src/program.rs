@@ -252,9 +252,9 @@ pub fn file(path: &Path) -> OsString {
     url
 }
 
-/// Is it one of the five filters?
+/// Is it one of the six filters?
 pub(crate) fn is_ours(program: &str) -> bool {
-    ["deint-crop", "sr-window", "retime25to24", "seg-sink", "subs-retime"].contains(&program)
+    ["deint-crop", "sr-window", "retime25to24", "seg-sink", "subs-canvas", "subs-retime"].contains(&program)
 }
 
 /// The folders of `PATH`, and before them, where it is none of them, the one that this program is in: an installation's tools

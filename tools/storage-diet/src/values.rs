@@ -3,6 +3,7 @@
 use crate::{
     folder::REPORTS,
     mux::Audio,
+    prepare::Prepare,
     program,
     reading::{Picture, Reading},
     span::{self, Span},
@@ -123,6 +124,14 @@ pub fn enlarged(prepared: &str) -> String {
         Ok(size) => format!("{}x{}", 4 * size.width, 4 * size.height),
         Err(_) => prepared.into(),
     }
+}
+
+/// How the pictures are prepared, where they are cropped as CROP has it or as was found.
+///
+/// Errors: a scale or a crop that is none.
+pub fn prepare(variables: &Variables, crop: Option<&str>) -> Result<Prepare, String> {
+    let crop = crop.unwrap_or(variables.get("CROP")).parse()?;
+    Ok(Prepare { scale: variables.get("SCALE").parse()?, crop })
 }
 
 /// How the sound is slowed.

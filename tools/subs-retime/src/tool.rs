@@ -6,13 +6,12 @@ use crate::{
     text::{LONGEST_LINE, LineLimit, Text},
 };
 use clap::Parser;
-use cli::{Error, Result, RunArgs, Session, Tool, parse_rate};
+use cli::{Error, Result, RunArgs, Session, Tool, create_beside, parse_rate};
 use memmap2::Mmap;
 use std::{
     fs::File,
     io::{Read, Write},
     ops::Deref,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 use timebase::{Rational, Retime, Spoken};
@@ -132,7 +131,7 @@ impl Tool for Args {
         if let (Some(sub), Some(out_sub)) = (&self.sub, &self.out_sub) {
             let file = Bytes::open(sub)?;
             session.count_in(0, file.len() as u64);
-            let mut out = create(out_sub, sub)?;
+            let mut out = create_beside("--out-sub", out_sub, sub)?;
             let (name, out_name) = (sub.display().to_string(), out_sub.display().to_string());
             let failed = |e| Error::cannot("write", &out_name, &e);
             times += retime(session, &Scanned::sub(&file), map, &name, |bytes| {
@@ -186,15 +185,6 @@ fn converted(session: &Session, input: &[u8], from: Format, to: Format, map: Map
     session.count_out(0, converted.text.len() as u64);
     session.fact("cues", converted.cues);
     Ok(())
-}
-
-/// The file to write, which must not be the one that is mapped into memory for reading.
-fn create(path: &Path, input: &Path) -> Result<File> {
-    let identity = |path: &Path| path.metadata().map(|m| (m.dev(), m.ino()));
-    if identity(path).is_ok_and(|out| identity(input).is_ok_and(|input| input == out)) {
-        return Err(Error::usage("--out-sub", format!("{} is the input", path.display())));
-    }
-    File::create(path).map_err(|e| Error::cannot("write", path.display(), &e))
 }
 
 /// A whole input: mapped where it is a file, read where it is a pipe.

@@ -11,6 +11,7 @@ pub use audio::Audio;
 
 use crate::{
     clock::Clock,
+    prepare::Prepare,
     probe::{self, Container, Film, Kind, Stream, Track},
     program::Program,
     progress::size,
@@ -24,6 +25,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
+use subs_canvas::Kept;
 use subs_retime::{Format, Map};
 use timebase::{Cut, Rational};
 
@@ -44,6 +46,8 @@ pub struct Mux<'a> {
     pub audio: Audio,
     /// Which frame of the source the first picture is. The time of that frame is the film's zero.
     pub start: u64,
+    /// How its pictures were prepared, where that is known: bitmap subtitles stand where they stood over what is left.
+    pub prepare: Option<Prepare>,
     /// A folder for what is made on the way, on the same file system as `out`. It stays.
     pub work: PathBuf,
 }
@@ -105,6 +109,8 @@ struct Job<'a> {
     src: PathBuf,
     work: PathBuf,
     audio: Audio,
+    /// What is left of the picture.
+    kept: Kept,
     clock: &'a Clock,
     /// What is cut out, since the film's zero.
     cuts: Vec<Cut>,
@@ -189,6 +195,7 @@ pub fn mux(session: &Session, mux: &Mux<'_>) -> Result<()> {
         work: mux.work.clone(),
         audio: mux.audio,
         cuts: clock.cuts.iter().map(since_zero).collect::<Option<_>>().ok_or_else(times)?,
+        kept: subtitles::kept(session, mux, &source.film)?,
         clock: &clock,
         is_excerpt: frames != in_film,
         delay: delay.ok_or_else(times)?,

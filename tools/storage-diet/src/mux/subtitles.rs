@@ -1,13 +1,14 @@
-//! Subtitles, text and bitmap, on the slower clock.
+//! Subtitles, text and bitmap, on the slower clock; bitmaps on the canvas of the picture that is left.
 
-use super::{Job, failed, labels::labels};
+use super::{Job, Mux, failed, labels::labels};
 use crate::{
     cues::cues,
-    probe::Track,
+    probe::{Film, Track},
     program::{Program, file},
 };
-use cli::{Error, Result, Session};
+use cli::{Error, Result, Session, Size};
 use std::{fs, path::Path};
+use subs_canvas::{Kept, Relaid};
 use subs_retime::{Format, Map, Scanned};
 use timebase::Rational;
 
@@ -75,20 +76,53 @@ pub(super) fn track(
     let (old_sub, new_sub) = (job.fresh(&format!("in{id}.sub"))?, job.fresh(&format!("out{id}.sub"))?);
     let mkvextract = Program::mkvextract().about(&name).within(&job.work);
     mkvextract.args(["--quiet", from, "tracks", &format!("{id}:{old}")]).run()?;
-    let bytes = fs::read(&extracted).map_err(|e| failed(&extracted, &e))?;
+    let mut bytes = fs::read(&extracted).map_err(|e| failed(&extracted, &e))?;
     if bytes.is_empty() {
         session.note(format_args!("{name}: without a cue, left out"));
         return Ok(Vec::new());
+    }
+    let mut sub = Vec::new();
+    match format {
+        Format::Idx => {
+            sub = fs::read(&old_sub).map_err(|e| failed(&old_sub, &e))?;
+            let relaid = subs_canvas::vobsub(&bytes, &sub, &job.kept, &name);
+            (bytes, sub) = (relaid.idx, told(session, relaid.sub, &name)?);
+        }
+        Format::Sup => bytes = told(session, subs_canvas::sup(&bytes, &job.kept, &name), &name)?,
+        _ => {}
     }
     let retimed = retime(session, job, &name, format, &bytes)?;
     let retimed_to = job.fresh(&new)?;
     fs::write(&retimed_to, retimed).map_err(|e| failed(&retimed_to, &e))?;
     if format == Format::Idx {
-        let bytes = fs::read(&old_sub).map_err(|e| failed(&old_sub, &e))?;
-        let retimed = mapped(session, &Scanned::sub(&bytes), job.map()?, &name)?;
+        let retimed = mapped(session, &Scanned::sub(&sub), job.map()?, &name)?;
         fs::write(&new_sub, retimed).map_err(|e| failed(&new_sub, &e))?;
     }
     Ok([vec!["--sub-charset".into(), "0:UTF-8".into()], labels(track), vec![new]].concat())
+}
+
+/// What is left of the picture that the source's subtitles stand over: all of it where that is not known.
+pub(super) fn kept(session: &Session, mux: &Mux, source: &Film) -> Result<Kept> {
+    let failed = |reason: String| Error::failed(mux.src.display(), reason);
+    let all = Size { width: 1, height: 1 };
+    let whole = || Kept::new(all, deint_crop::Crop(None)).map_err(failed);
+    let pictures = source.pictures();
+    let shape = pictures.and_then(|pictures| Some((pictures, (pictures.width?, pictures.height?))));
+    let (Some(prepare), Some((pictures, shape))) = (mux.prepare, shape) else { return whole() };
+    let kept = Kept::new(prepare.scaled(pictures, shape), prepare.crop);
+    // It was cropped all the same: not worth a film that is done but for this.
+    kept.or_else(|why| {
+        session.note(format_args!("{}: bitmap subtitles stay as they are: {why}", mux.src.display()));
+        whole()
+    })
+}
+
+/// The file that was re-laid, once what is odd about it is said.
+fn told(session: &Session, relaid: Relaid, name: &str) -> Result<Vec<u8>> {
+    if let Some(odd) = relaid.counts.odd_as_text() {
+        session.note(format_args!("{name}: {odd}"));
+    }
+    relaid.ending.and(Ok(relaid.bytes))
 }
 
 /// What is said of a track that cannot be carried over.

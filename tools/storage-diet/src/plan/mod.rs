@@ -178,6 +178,8 @@ fn samples_of(
         };
         pipe::run(programs, &around)
     };
+    let wrong = |why| Error::failed(NAME, why);
+    let prepare = values::prepare(variables, values.word("crop")).map_err(wrong)?;
     let mut mux_sample = |video: &Path, out: &Path| {
         let mux = Mux {
             src: variables.get("SRC").into(),
@@ -187,6 +189,7 @@ fn samples_of(
             out: out.into(),
             audio: values::audio(variables),
             start: span.start,
+            prepare: Some(prepare),
             work: work("mux")?,
         };
         mux::mux(run.session, &mux)?;

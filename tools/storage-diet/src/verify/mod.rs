@@ -5,10 +5,9 @@ mod decoded;
 mod pictures;
 mod sound;
 
-pub use pictures::Prepare;
-
 use crate::{
     clock::Clock,
+    prepare::Prepare,
     probe::{Film, Kind, Stream},
     reading::{Reading, Sound},
     timeline::Timeline,

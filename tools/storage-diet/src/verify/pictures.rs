@@ -7,27 +7,19 @@
 
 use super::Against;
 use crate::{
+    prepare::Prepare,
     probe::{Film, Stream},
     program::{self, Program, file},
     values,
 };
 use cli::{Error, Result, reason};
-use deint_crop::{Crop, Scale, square_width};
+use deint_crop::square_width;
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read},
     ops::Range,
     path::Path,
 };
-
-/// How the source's pictures were prepared.
-#[derive(Clone, Copy, Debug)]
-pub struct Prepare {
-    /// How large the picture became.
-    pub scale: Scale,
-    /// Which part of it was kept.
-    pub crop: Crop,
-}
 
 /// Stretches of a film of which the frame that differs most from both its neighbours is compared.
 const STRETCHES: u64 = 24;
@@ -336,19 +328,15 @@ impl Window {
     const WHOLE: Self = Self { x: 0.0, y: 0.0, width: 1.0, height: 1.0 };
 
     /// As the preparation says, of a source's pictures of that shape.
-    fn of(prepare: &Prepare, source: &Stream, (width, height): (usize, usize)) -> Self {
+    fn of(prepare: &Prepare, source: &Stream, shape: (usize, usize)) -> Self {
         let Some(rect) = prepare.crop.0 else { return Self::WHOLE };
-        let scaled = match (prepare.scale, source.sample_aspect_ratio) {
-            (Scale::To(size), _) => (size.width, size.height),
-            (Scale::Sar, Some(sar)) => (square_width(width, sar), height),
-            (Scale::Sar | Scale::None, _) => (width, height),
-        };
+        let scaled = prepare.scaled(source, shape);
         let part = |of: usize, all: usize| of as f32 / all as f32;
         Self {
-            x: part(rect.x, scaled.0),
-            y: part(rect.y, scaled.1),
-            width: part(rect.width, scaled.0),
-            height: part(rect.height, scaled.1),
+            x: part(rect.x, scaled.width),
+            y: part(rect.y, scaled.height),
+            width: part(rect.width, scaled.width),
+            height: part(rect.height, scaled.height),
         }
     }
 

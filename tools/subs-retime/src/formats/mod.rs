@@ -74,6 +74,13 @@ pub struct Broken {
     pub reason: String,
 }
 
+impl From<subpicture::Broken> for Broken {
+    fn from(broken: subpicture::Broken) -> Self {
+        let subpicture::Broken { at, torn, reason } = broken;
+        Self { whole: at, at, torn, reason }
+    }
+}
+
 impl Format {
     /// All of them, in the order of the manual.
     pub const ALL: [Self; 11] = [

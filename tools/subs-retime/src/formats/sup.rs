@@ -2,36 +2,22 @@
 
 use super::{Broken, Found};
 use crate::field::{Field, Role, Spelling};
-use bytes::Buf;
+use subpicture::pgs;
 use timebase::Rational;
 
-/// `PG`, two stamps, type, length of what follows.
-const HEADER: usize = 13;
 const HZ: Rational = Rational::whole(90_000);
 
 pub(super) fn scan(file: &[u8]) -> Found {
     let mut found = Found::default();
     let mut clock = Unwrap::new(32);
-    let mut at = 0;
-    while at < file.len() {
-        let broken = |torn, reason: &str| Some(Broken { whole: at, at, torn, reason: reason.into() });
-        let mut header = &file[at..];
-        if header.len() < HEADER {
-            found.broken = broken(true, "ends inside a segment's header");
-            break;
-        }
-        if header.get_u16() != u16::from_be_bytes(*b"PG") {
-            found.broken = broken(false, "a PGS segment begins with PG, this one does not");
-            break;
-        }
-        let (pts, dts) = (header.get_u32(), header.get_u32());
-        header.advance(1);
-        let length: usize = header.get_u16().into();
-        if header.remaining() < length {
-            let reason = format!("ends inside a segment, {} of {length} bytes in", header.remaining());
-            found.broken = broken(true, &reason);
-            break;
-        }
+    for segment in pgs::segments(file) {
+        let pgs::Segment { at, pts, dts, .. } = match segment {
+            Ok(segment) => segment,
+            Err(broken) => {
+                found.broken = Some(Broken::from(broken));
+                break;
+            }
+        };
         let presented = clock.unwrap(pts.into());
         // Zero is not a time but "none"; any other stamp is not after, and near, the moment of presentation.
         let decoded = (dts != 0).then(|| presented - i64::from(pts.wrapping_sub(dts) as i32));
@@ -39,7 +25,6 @@ pub(super) fn scan(file: &[u8]) -> Found {
             |at, ticks, role| Field { at: at..at + 4, ticks, clock: HZ, role, spelling: Spelling::Be32 };
         found.fields.push(stamp(at + 2, presented, Role::Instant));
         found.fields.extend(decoded.map(|ticks| stamp(at + 6, ticks, Role::Decode)));
-        at += HEADER + length;
     }
     found
 }
