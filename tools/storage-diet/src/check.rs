@@ -8,13 +8,13 @@ use crate::{
     pipeline::{self, Program as Words},
     probe::Film,
     program::Program,
-    progress::Progress,
+    progress::{Progress, clock_ms},
     reading::Reading,
     recipe::{Pass, Recipe, Stage},
     run::Run,
     span::{self, Span},
     template::Values,
-    timeline::{Timeline, clock_ms},
+    timeline::Timeline,
     values::{self, Pictures},
     variables::{RATE, Variables, is_crop},
 };
@@ -71,7 +71,7 @@ pub fn frames(run: Run<'_>, reading: &Reading, variables: &Variables) -> Result<
             differs.unwrap_or_default()
         )));
     }
-    timeline.check(reading, read.clone()).map_err(failed)?;
+    timeline.check(&reading.pictures, read.clone()).map_err(failed)?;
     let (missing, places) = timeline.mended(read);
     if timeline.orphans() > 0 && variables.given("FRAMES").is_none() {
         run.session.note(format!(

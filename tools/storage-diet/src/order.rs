@@ -3,11 +3,13 @@
 use crate::{
     check,
     ending::Clocks,
-    folder::{FIELD_ORDERS, Folder, SEGMENTS, WORK},
+    film::Source,
+    folder::{FIELD_ORDERS, Folder, RECORD, SEGMENTS, WORK},
     makefile::Makefile,
     mux,
     pipeline::{self, Program},
     program,
+    reading::Reading,
     recipe::{Pass, Recipe, VIDEO},
     record::{Record, Stands, VERSION, film_name},
     run::Run,
@@ -75,7 +77,10 @@ impl Order {
         check::machine(run, &recipe, &variables)?;
         let src = Path::new(variables.get("SRC"));
         mux::check(src, audio(&variables))?;
-        let reading = check::reading(run, &recipe.name, src)?;
+        let reading = match read_before(Path::new(variables.get("OUT")), &source) {
+            Some(reading) => reading,
+            None => check::reading(run, &recipe.name, src)?,
+        };
         let (timeline, span) = check::frames(run, &reading, &variables)?;
         let pictures = check::pictures(run, &reading, &timeline, &variables, span)?;
         let crop = check::crop(run, &variables, pictures)?;
@@ -198,6 +203,13 @@ pub fn segments_done(segments: &Path) -> Result<u64> {
     let status = program::Program::new("seg-sink").args(["--status", "--dir"]).arg(segments).output()?;
     let status: Status = serde_json::from_slice(&status).map_err(|e| Error::failed(segments.display(), e))?;
     Ok(status.next_frame)
+}
+
+/// What another job in that folder has read of the same film.
+fn read_before(out: &Path, source: &Source) -> Option<Reading> {
+    let jobs = std::fs::read_dir(out).ok()?.flatten().map(|entry| entry.path());
+    let records = jobs.filter(|job| job.join(RECORD).is_file()).filter_map(|job| Record::read(&job).ok());
+    records.filter(|record| record.source.same(source).is_ok()).map(|record| record.reading).next()
 }
 
 /// Removes what a finished film was made from, where the power was cut between the one and the other.

@@ -8,6 +8,7 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use timebase::Rational;
 
 /// How far a job has come.
 #[derive(Clone, Debug)]
@@ -143,6 +144,13 @@ pub fn clock(seconds: f64) -> String {
     format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
+/// A time of a film, `0:03:25.040`; what cannot be counted is the beginning.
+pub fn clock_ms(seconds: Option<Rational>) -> String {
+    let ms = seconds.and_then(|s| s.checked_mul(Rational::whole(1000))).map_or(0, Rational::round);
+    let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
+    format!("{sign}{}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
+}
+
 /// `373 GB`, `1.5 MB`.
 pub fn size(bytes: u64) -> String {
     let n = bytes as f64;
@@ -180,6 +188,12 @@ mod tests {
         );
         state.frames = 10;
         assert_eq!(state.left(10.0), None);
+    }
+
+    #[test]
+    fn times_of_a_film() {
+        assert_eq!(clock_ms(Rational::new(205_040, 1000)), "0:03:25.040");
+        assert_eq!(clock_ms(Rational::new(-1, 2)), "-0:00:00.500");
     }
 
     #[test]

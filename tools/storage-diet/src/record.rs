@@ -49,7 +49,7 @@ impl Record {
         if record.version != VERSION {
             return wrong(format!("is of version {}; this is for {VERSION}", record.version));
         }
-        if !record.reading.pictures.is_sound() {
+        if !record.reading.is_sound() {
             return wrong("reading: is none that was made".into());
         }
         if !record.crop.as_deref().is_none_or(is_crop) {

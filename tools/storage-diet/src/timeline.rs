@@ -3,7 +3,7 @@
 //! A picture that is shown more than half a frame away from there is out of place: some are missing before it, or there are
 //! too many. Each picture is given the place that is nearest to its time, and of two that are as near, the earlier one.
 
-use crate::reading::{Pictures, Reading};
+use crate::{progress::clock_ms, reading::Pictures};
 use std::ops::Range;
 use timebase::{Cut, Rational};
 
@@ -226,12 +226,12 @@ impl Timeline {
     /// Can a film be made of these frames?
     ///
     /// Errors: why not, and what can be done.
-    pub fn check(&self, reading: &Reading, frames: Range<u64>) -> Result<(), String> {
+    pub fn check(&self, pictures: &Pictures, frames: Range<u64>) -> Result<(), String> {
         let inside = self.inside(&frames);
         let Some(first) = inside.first() else { return Ok(()) };
         let named = |gap: &Gap| (self.skipped + gap.before, self.shown(gap.before));
         let (before, at) = named(first);
-        if let Some(rate) = other_rate(&reading.pictures, self.rate) {
+        if let Some(rate) = other_rate(pictures, self.rate) {
             return Err(rate);
         }
         if let Some(twice) = inside.iter().find(|gap| gap.missing < 0) {
@@ -314,13 +314,6 @@ fn other_rate(pictures: &Pictures, rate: Rational) -> Option<String> {
     ))
 }
 
-/// A time of a film: `0:03:25.040`.
-pub(crate) fn clock_ms(seconds: Option<Rational>) -> String {
-    let ms = seconds.and_then(|s| s.checked_mul(Rational::whole(1000))).map_or(0, Rational::round);
-    let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
-    format!("{sign}{}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,19 +326,15 @@ mod tests {
         Pictures { time_base: (1, 1000), kinds: vec![Picture::default()], runs, ..Pictures::default() }
     }
 
-    fn reading(pictures: Pictures) -> Reading {
-        Reading { pictures, sound: Vec::new(), start_us: 0, read_ms: 0, declared_ms: None }
-    }
-
     fn timeline(at: &[i64], mend: Gaps) -> Timeline {
         Timeline::new(&pictures(at), Rational::whole(25), mend, 0)
     }
 
     /// Why no film is made of all of it.
     fn refused(at: &[i64], rate: i64, mend: Gaps) -> Option<String> {
-        let read = reading(pictures(at));
-        let timeline = Timeline::new(&read.pictures, Rational::whole(rate), mend, 0);
-        timeline.check(&read, 0..timeline.frames()).err()
+        let pictures = pictures(at);
+        let timeline = Timeline::new(&pictures, Rational::whole(rate), mend, 0);
+        timeline.check(&pictures, 0..timeline.frames()).err()
     }
 
     /// Milliseconds of pictures `from..to` of a film without a fault.
@@ -394,9 +383,8 @@ mod tests {
         assert_eq!(cut.cuts(0..34), Some(vec![ms(405, 200), ms(1205, 40)]));
         assert_eq!(cut.cuts(10..34), Some(vec![ms(1205, 40)]));
         for (frames, is_fine) in [(0..10, true), (10..25, true), (9..11, false), (25..34, true)] {
-            let read = reading(pictures(&at));
             let timeline = timeline(&at, Gaps::Refuse);
-            assert_eq!(timeline.check(&read, frames.clone()).is_ok(), is_fine, "{frames:?}");
+            assert_eq!(timeline.check(&pictures(&at), frames.clone()).is_ok(), is_fine, "{frames:?}");
         }
     }
 

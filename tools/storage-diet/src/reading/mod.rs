@@ -10,7 +10,10 @@ mod sound;
 pub use pictures::{FieldOrder, Picture, Pictures, Run};
 pub use sound::{Layout, Sound, Stretch};
 
-use crate::probe::{self, Film, Kind};
+use crate::{
+    probe::{self, Film, Kind},
+    progress::clock_ms,
+};
 use cli::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path, thread};
@@ -66,10 +69,15 @@ impl Reading {
         })
     }
 
+    /// Is it one that could have been made? Anybody may have written what is in a job's folder.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.pictures.is_sound() && self.sound.iter().all(Sound::is_sound)
+    }
+
     /// Was less of it to be read than its header promises? How much, in words.
     pub fn broken_off(&self) -> Option<String> {
         let declared = self.declared_ms.filter(|declared| declared - self.read_ms > SHORT_MS)?;
-        let seconds = |ms: i64| crate::timeline::clock_ms(Rational::new(ms, 1000));
+        let seconds = |ms: i64| clock_ms(Rational::new(ms, 1000));
         Some(format!(
             "ends at {}; its header says {}: a copy that broke off",
             seconds(self.read_ms),

@@ -223,8 +223,8 @@ impl Pictures {
         alike
     }
 
-    /// Is that a reading that could have been made? Anybody may have written what is in a job's folder.
-    pub(crate) fn is_sound(&self) -> bool {
+    /// See [`Reading::is_sound`](super::Reading::is_sound).
+    pub(super) fn is_sound(&self) -> bool {
         let frames = self.runs.iter().try_fold(0u64, |sum, run| sum.checked_add(run.frames));
         self.tick().is_positive()
             && frames.is_some_and(|frames| (1..1 << 40).contains(&frames))

@@ -116,6 +116,15 @@ impl Sound {
         self.peak_bit_rate.filter(|_| self.changes())
     }
 
+    /// See [`Reading::is_sound`](super::Reading::is_sound): a layout's name becomes a word of a filter.
+    pub(super) fn is_sound(&self) -> bool {
+        self.stretches.iter().all(|stretch| {
+            let Layout { channels, channel_layout, sample_rate } = &stretch.layout;
+            let is_name = channel_layout.bytes().all(|b| b.is_ascii_alphanumeric() || b".()+ ".contains(&b));
+            is_name && (1..=64).contains(channels) && (1..=10_000_000).contains(sample_rate)
+        })
+    }
+
     /// Does its layout or its rate change?
     pub fn changes(&self) -> bool {
         self.stretches.iter().any(|stretch| stretch.layout != self.stretches[0].layout)
@@ -173,6 +182,15 @@ mod tests {
         assert_eq!(sound.layout(), Some(&wide.layout));
         assert!(sound.changes());
         assert_eq!(sound.complaint.as_deref(), Some("Header missing"));
+    }
+
+    #[test]
+    fn a_layout_is_a_name_and_no_filter() {
+        let mut sound = Sound::default();
+        sound.hear(MONO);
+        assert!(sound.is_sound());
+        sound.stretches[0].layout.channel_layout = "mono,amovie=/etc/passwd".into();
+        assert!(!sound.is_sound());
     }
 
     #[test]

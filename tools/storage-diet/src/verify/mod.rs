@@ -69,7 +69,7 @@ pub fn verify(session: &Session, film: &Path, against: Option<Against<'_>>) -> R
     let clock = match &source {
         Some((against, source)) => {
             let of_film = against.start..against.start + frames;
-            if let Err(why) = against.timeline.check(against.reading, of_film.clone()) {
+            if let Err(why) = against.timeline.check(&against.reading.pictures, of_film.clone()) {
                 proof.fail(format_args!("{}: {why}", against.path.display()));
             }
             let times = || Error::failed(against.path.display(), "has times that cannot be counted");
