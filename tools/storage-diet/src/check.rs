@@ -74,11 +74,12 @@ pub fn frames(run: Run<'_>, reading: &Reading, variables: &Variables) -> Result<
     timeline.check(&reading.pictures, read.clone()).map_err(failed)?;
     let (missing, places) = timeline.mended(read);
     if timeline.orphans() > 0 && variables.given("FRAMES").is_none() {
-        run.session.note(format!(
-            "{}: ends within a group of pictures: of its last {} the ones before are missing, so they are left out",
-            variables.get("SRC"),
-            timeline.orphans()
-        ));
+        let last = match timeline.orphans() {
+            1 => "the last picture, which is behind missing ones, is".to_owned(),
+            n => format!("the last {n} pictures, which are behind missing ones, are"),
+        };
+        run.session
+            .note(format!("{}: ends within a group of pictures: {last} left out", variables.get("SRC")));
     }
     if missing > 0 {
         let how = match timeline.is_mended() {
@@ -86,8 +87,9 @@ pub fn frames(run: Run<'_>, reading: &Reading, variables: &Variables) -> Result<
             false => "sound and subtitles go without them, too",
         };
         run.session.note(format!(
-            "{}: {missing} frames are missing, at {places} places: {how}",
-            variables.get("SRC")
+            "{}: {missing} frames are missing, at {places} {}: {how}",
+            variables.get("SRC"),
+            if places == 1 { "place" } else { "places" }
         ));
     }
     Ok((timeline, span))
