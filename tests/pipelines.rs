@@ -475,6 +475,10 @@ fn what_cannot_work_is_refused_before_the_first_frame() {
     let large = said(option("option4", source, &out, &[("CROP", "9999:9999:0:0")]).run());
     assert_eq!(large.matches("deint-crop").count(), 1, "{large}");
     assert!(!out.exists());
+    // That it could not be asked is no answer.
+    let mute = path_where(out.parent().unwrap(), "ffmpeg", "*-h?long*");
+    let ended = option("option4", source, &out, &[]).env("PATH", mute).run();
+    assert_eq!(said(ended), "storage-diet: ffmpeg: failed with exit code 2");
     if shell("ffmpeg -v quiet -f lavfi -i color=d=0.04 -c:v hevc_nvenc -f null -").run().code != 0 {
         let without = said(option("option3", source, &out, &[]).run());
         assert!(without.starts_with("storage-diet: MEZZ=nvenc: this machine cannot"), "{without}");

@@ -234,7 +234,7 @@ fn network(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<
 fn alone(makefile: &Makefile, stage: &Stage, variables: &Variables) -> Result<(Vec<String>, bool)> {
     let wrong = |why: String| Error::failed("Makefile", why);
     let mut values = Values::default();
-    values::settings(variables, &mut values);
+    values::settings(variables, &mut values)?;
     let choose = |name: &str| values.word(name).map(str::to_owned);
     let text = makefile.text(&stage.name, &choose).map_err(&wrong)?;
     let raw = text.contains("{raw}");
@@ -343,7 +343,7 @@ fn preparation(
 ) -> Result<[Words; 2]> {
     let count = frames.unwrap_or(pictures.timeline.frames());
     let mut values = Values::default();
-    values::settings(variables, &mut values);
+    values::settings(variables, &mut values)?;
     values.set("crop", crop);
     Span { start: 0, end: count, next: 0, first: 0, seen: count, read: count, film: count }.tell(&mut values);
     pictures.tell(variables, count, &mut values);

@@ -131,7 +131,7 @@ impl Order {
         let orders = self.record.field_orders(&timeline, span);
         let pictures = Pictures { field_orders: orders.map(|_| FIELD_ORDERS), ..pictures };
         let values =
-            values(&self.variables, pictures, (self.record.crop.as_deref(), &self.record.prepared), span);
+            values(&self.variables, pictures, (self.record.crop.as_deref(), &self.record.prepared), span)?;
         let out = if pass.is_segmented() { VIDEO.into() } else { Folder::unfinished(pass.leaves()) };
         let mut programs = pipeline::programs(makefile, pass, &values, &out)
             .map_err(|why| Error::failed("Makefile", why))?;

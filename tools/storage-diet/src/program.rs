@@ -10,7 +10,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::LazyLock,
+    sync::OnceLock,
     thread::{self, JoinHandle},
 };
 
@@ -235,14 +235,16 @@ impl Drop for Running {
 
 /// The options by which ffmpeg leaves whole what the container, other than the codec, would have it crop: since 7.1 it crops
 /// that, before it never did and has no such option.
-pub fn whole() -> &'static [&'static str] {
-    static WHOLE: LazyLock<&[&str]> = LazyLock::new(|| {
-        let option = &["-apply_cropping", "codec"];
-        let pixel = "-f rawvideo -pixel_format gray -video_size 16x16 -i /dev/zero -frames:v 1 -f null -";
-        let knows = Program::ffmpeg().args(option).args(pixel.split(' ')).run().is_ok();
-        if knows { option } else { &[] }
-    });
-    &WHOLE
+///
+/// Errors: ffmpeg does not say what options it has.
+pub fn whole() -> Result<&'static [&'static str]> {
+    static WHOLE: OnceLock<&[&str]> = OnceLock::new();
+    if let Some(known) = WHOLE.get() {
+        return Ok(known);
+    }
+    let help = Program::new("ffmpeg").args(["-hide_banner", "-h", "long"]).output()?;
+    let knows = String::from_utf8_lossy(&help).contains("-apply_cropping");
+    Ok(WHOLE.get_or_init(|| if knows { &["-apply_cropping", "codec"] } else { &[] }))
 }
 
 /// A file as ffmpeg's programs take it for nothing but a file, whatever it is called.

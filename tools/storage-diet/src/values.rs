@@ -28,20 +28,22 @@ pub struct Pictures<'a> {
 }
 
 /// What the stages are told: of pictures that are cropped so, as CROP has it or as was found, and then have the size `prepared`.
+///
+/// Errors: ffmpeg does not say what options it has.
 pub fn values(
     variables: &Variables,
     pictures: Pictures<'_>,
     (crop, prepared): (Option<&str>, &str),
     span: Span,
-) -> Values {
+) -> cli::Result<Values> {
     let mut values = Values::default();
-    settings(variables, &mut values);
+    settings(variables, &mut values)?;
     values.set("crop", crop.unwrap_or(variables.get("CROP")));
     values.set("prepared", prepared);
     values.set("enlarged", enlarged(prepared));
     span.tell(&mut values);
     pictures.tell(variables, span.read, &mut values);
-    values
+    Ok(values)
 }
 
 impl<'a> Pictures<'a> {
@@ -87,7 +89,9 @@ pub fn matrix(variables: &Variables, picture: &Picture) -> Option<Matrix> {
 }
 
 /// Those that are typed.
-pub fn settings(variables: &Variables, values: &mut Values) {
+///
+/// Errors: ffmpeg does not say what options it has.
+pub fn settings(variables: &Variables, values: &mut Values) -> cli::Result<()> {
     for (name, variable) in [
         ("src", "SRC"),
         ("from", "FROM"),
@@ -111,11 +115,12 @@ pub fn settings(variables: &Variables, values: &mut Values) {
     for (name, variable) in [("weights", "WEIGHTS"), ("device", "DEVICE")] {
         values.set_or_not(name, Some(variables.get(variable)).filter(|_| engine.is_none()));
     }
-    values.set_words("whole", program::whole().iter().map(|word| (*word).into()).collect());
+    values.set_words("whole", program::whole()?.iter().map(|word| (*word).into()).collect());
     values.set_or_not("max_disk", variables.given("MAX_DISK"));
     values.set_or_not("keep", variables.given("KEEP").map(|_| "--keep"));
     values.set("segment", span::segment(variables));
     values.set("reports", REPORTS);
+    Ok(())
 }
 
 /// The size that a picture has after the network.

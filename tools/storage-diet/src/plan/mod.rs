@@ -83,7 +83,7 @@ pub fn plan(run: Run<'_>, variables: &Variables) -> Result<Plan> {
         wall_s: began.elapsed().as_secs_f64(),
         packets: Vec::new(),
     };
-    let values = values::values(variables, pictures, (crop.as_deref(), &prepared), span);
+    let values = values::values(variables, pictures, (crop.as_deref(), &prepared), span)?;
     let folder = Folder::enter(&path)?;
     folder.begin()?;
     run.stop.remember(folder.path(WORK), "stopped; `make plan` begins afresh".into());

@@ -253,7 +253,7 @@ fn decoded(
         come.places().map_or(String::new(), |places| format!("setpts={places},fps={},", timeline.rate));
     let filters = format!("{places}{field}{LUMA},scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
     let seek = come.seek.map_or(Vec::new(), |seek| vec!["-ss".into(), format!("{seek:.6}")]);
-    let ffmpeg = Program::ffmpeg().about(path.display()).args(program::whole()).args(seek);
+    let ffmpeg = Program::ffmpeg().about(path.display()).args(program::whole()?).args(seek);
     let (map, most) = (format!("0:{}", pictures.index), most.min(timeline.alike).to_string());
     let ffmpeg = ffmpeg.arg("-i").arg(file(path)).args(["-copyts", "-map", &map, "-fps_mode", "passthrough"]);
     let ffmpeg = ffmpeg.args(["-vf", &filters, "-frames:v", &most, "-f", "rawvideo", "-"]);
