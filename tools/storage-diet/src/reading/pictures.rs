@@ -315,6 +315,18 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_film_is_a_small_file() {
+        let mut pictures = Pictures { time_base: (1, 90_000), ..Pictures::default() };
+        let kind = pictures.kind(picture("width=720|height=576"));
+        // No two steps are the same.
+        (0..192_000).for_each(|n| pictures.push(3600 * n + n * n % 977, kind));
+        let bytes = serde_json::to_string_pretty(&pictures).unwrap().len();
+        assert!((1_000_000..20_000_000).contains(&bytes), "{bytes}");
+        let read: Pictures = serde_json::from_str(&serde_json::to_string(&pictures).unwrap()).unwrap();
+        assert_eq!(read, pictures);
+    }
+
+    #[test]
     fn equal_steps_are_one_run() {
         let mut pictures = Pictures { time_base: (1, 1000), ..Pictures::default() };
         let [one, other] = [576, 480].map(|height| {
