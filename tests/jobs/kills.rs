@@ -57,6 +57,20 @@ fn is_gone(out: &Path, why: &str) {
     }
 }
 
+/// Stops a process, if it has not come to its end meanwhile: a kill of one that is done has nobody notice it.
+fn is_caught(process: Pid) -> bool {
+    let since = Instant::now();
+    while kill(process, Signal::SIGSTOP).is_ok() && since.elapsed() < GONE {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        match stat.rsplit_once(") ").and_then(|(_, after)| after.chars().next()) {
+            Some('T') => return true,
+            Some('Z' | 'X') | None => return false,
+            Some(_) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    false
+}
+
 /// Hits a victim if it is there.
 fn hit(victim: Victim, leader: Pid, out: &Path, signal: Signal, chance: &mut Chance) -> bool {
     let is_program =
@@ -77,7 +91,7 @@ fn hit(victim: Victim, leader: Pid, out: &Path, signal: Signal, chance: &mut Cha
                 return false;
             }
             let (id, _) = stages[chance.below(stages.len() as u64) as usize];
-            kill(Pid::from_raw(id), signal).is_ok()
+            is_caught(Pid::from_raw(id)) && kill(Pid::from_raw(id), signal).is_ok()
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     disk::Disk,
     ending,
-    folder::{FIELD_ORDERS, Finished, Folder, RECORD, REPORTS, SEGMENTS},
+    folder::{FIELD_ORDERS, Finished, Folder, RECORD, REPORTS, SEGMENTS, WORK},
     mux::{self, Mux},
     order::{Order, recipe},
     pipe::{self, Surroundings},
@@ -35,6 +35,10 @@ impl<'a> Job<'a> {
     /// Errors: another is at work there; a link is there; it cannot be written.
     pub fn begin(run: Run<'a>, order: Order) -> Result<Self> {
         let folder = Folder::enter(&order.path)?;
+        // Before there is anything: a signal may come at any time.
+        let out = shell_words::quote(order.variables.get("OUT"));
+        let hint = format!("stopped; `make resume OUT={out}` goes on");
+        run.stop.remember(folder.path(WORK), hint);
         folder.begin()?;
         if order.is_new {
             // Of a job that came to nothing, seg-sink may have begun a journal for other settings.
@@ -72,11 +76,6 @@ impl<'a> Job<'a> {
     /// Makes the film.
     pub fn make(mut self) -> Result<()> {
         let root = self.folder.root().to_owned();
-        let hint = format!(
-            "stopped; `make resume OUT={}` goes on",
-            shell_words::quote(self.order.variables.get("OUT"))
-        );
-        self.run.stop.remember(root.join("work"), hint);
         let disk = Disk::watch(&root, &root.join(REPORTS).join("disk"))?;
         let recipe = &self.order.recipe;
         let progress =

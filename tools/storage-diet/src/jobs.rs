@@ -3,7 +3,7 @@
 use crate::{
     disk::{Bytes, Disk},
     film::Source,
-    folder::{Finished, Folder, RECORD, SEGMENTS},
+    folder::{Finished, Folder, RECORD, SEGMENTS, WORK},
     job::{self, Job},
     order::{self, Order},
     program::{Program, file},
@@ -189,9 +189,9 @@ fn join_parts(run: Run<'_>, out: &Path, option: &str, n: u64, mut parts: Vec<Fou
         }
     }
     let folder = Folder::enter(&path)?;
-    folder.begin()?;
     let hint = format!("stopped; `make join OUT={}` begins anew", shell_words::quote(&out.to_string_lossy()));
-    run.stop.remember(folder.path("work"), hint);
+    run.stop.remember(folder.path(WORK), hint);
+    folder.begin()?;
     let mut record = Record { settings: variables.to_keep(), finished: None, ..first.record.clone() };
     folder.write(RECORD, &record)?;
     let span = record.span(&variables)?;

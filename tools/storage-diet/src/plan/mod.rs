@@ -85,8 +85,8 @@ pub fn plan(run: Run<'_>, variables: &Variables) -> Result<Plan> {
     };
     let values = values::values(variables, pictures, (crop.as_deref(), &prepared), span)?;
     let folder = Folder::enter(&path)?;
-    folder.begin()?;
     run.stop.remember(folder.path(WORK), "stopped; `make plan` begins afresh".into());
+    folder.begin()?;
     let measured = samples_of(run, variables, (&reading, &timeline), (&values, span), &can, &folder);
     folder.end();
     let measurements: Vec<_> = std::iter::once(Measurement::Stage(learned)).chain(measured?).collect();
