@@ -1,7 +1,8 @@
 //! Bitmap subtitles on cropped films, as players show them: letters have the aspect that they have over the whole film, stand
 //! where they stood if that is within what is left, and are within it.
 //!
-//! ffmpeg stretches the canvas over the film as players do; where mpv is installed, its own pictures are looked at, too.
+//! ffmpeg stretches the canvas over the film as most players do, and draws it with square pixels as Kodi does; where mpv is
+//! installed, its own pictures are looked at, too.
 
 use pipelines::{
     clip, make, nearest,
@@ -17,7 +18,11 @@ const ENLARGED: usize = 2;
 /// What shows a film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Player {
-    Ffmpeg,
+    /// The canvas over all of the film.
+    Stretched,
+    /// As large as it can be on the film with square pixels, in its middle; all of a DVD's canvas, which is 5:4, over all of
+    /// the film.
+    Square,
     Mpv,
 }
 
@@ -31,17 +36,20 @@ struct Shown {
 impl Player {
     fn all() -> Vec<Self> {
         if shell("command -v mpv").run().code == 0 {
-            return vec![Self::Ffmpeg, Self::Mpv];
+            return vec![Self::Stretched, Self::Square, Self::Mpv];
         }
         eprintln!("skipped: what mpv shows; mpv is not installed");
-        vec![Self::Ffmpeg]
+        vec![Self::Stretched, Self::Square]
     }
 
     fn shows(self, folder: &Path, film: &str, second: usize, (width, height): (usize, usize)) -> Shown {
+        let is_square = self == Self::Square && !film.ends_with("-whole");
+        let shape = if is_square { ":force_original_aspect_ratio=decrease" } else { "" };
         let look = match self {
-            Self::Ffmpeg => format!(
+            Self::Stretched | Self::Square => format!(
                 "ffmpeg -v error -y -i {film}.mkv -filter_complex \
-                 '[0:s]scale={width}:{height}[s];[0:v][s]overlay,trim=start={second},format=rgb24' -frames:v 1 {film}.png"
+                 '[0:s]scale={width}:{height}{shape}[s];[0:v][s]overlay=(W-w)/2:(H-h)/2,\
+                 trim=start={second},format=rgb24' -frames:v 1 {film}.png"
             ),
             Self::Mpv => format!(
                 "mpv --no-config --really-quiet --sid=1 --start={second} --frames=1 --no-audio {film}.mkv \
@@ -180,7 +188,7 @@ fn letters_keep_their_aspect_and_place() {
             for (&player, whole) in players.iter().zip(&whole) {
                 let cropped = |second| player.shows(folder, &name, second, size);
                 let named = format!("{crop} {format} {player:?}");
-                let mut row = format!("{crop:<15} {format:<8} {:<7}", format!("{player:?}"));
+                let mut row = format!("{crop:<15} {format:<8} {:<9}", format!("{player:?}"));
                 for ((second, what), before) in TEXTS.into_iter().zip(whole) {
                     let after = cropped(second);
                     let (was, is) = if second == BOTH {
@@ -230,7 +238,7 @@ fn films_have_their_subtitles_on_their_canvas() {
     clip::dvd(&path("film.mkv"), 300);
     shell("mkvmerge -q -o source.mkv film.mkv old.idx old.sup").within(folder.path()).run().ok();
     let [source, out] = ["source.mkv", "out"].map(|name| path(name).to_str().unwrap().to_owned());
-    for (crop, rows) in [("128:64:0:4", 512), ("none", 576)] {
+    for (crop, columns, rows) in [("128:64:0:4", 1024u16, 512u16), ("none", 720, 576)] {
         let variables = [
             ("SRC", &*source),
             ("OUT", &*out),
@@ -249,9 +257,9 @@ fn films_have_their_subtitles_on_their_canvas() {
              mkvextract -q out/option4/film.mkv tracks $1:new.idx $2:new.sup";
         shell(tracks).within(folder.path()).run().ok();
         let idx = std::fs::read_to_string(path("new.idx")).unwrap();
-        assert!(idx.contains(&format!("\nsize: 720x{rows}\n")), "{crop}: {idx}");
+        assert!(idx.contains(&format!("\nsize: {columns}x{rows}\n")), "{crop}: {idx}");
         let sup = std::fs::read(path("new.sup")).unwrap();
-        assert_eq!(sup[13..17], [2, 208, (rows >> 8) as u8, rows as u8], "{crop}");
+        assert_eq!(sup[13..17], [columns, rows].map(u16::to_be_bytes).concat(), "{crop}");
         std::fs::remove_dir_all(&out).unwrap();
     }
 }

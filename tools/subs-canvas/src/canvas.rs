@@ -36,25 +36,60 @@ impl Kept {
         (self.width, self.height) == (self.scaled.width, self.scaled.height)
     }
 
-    /// What is left of a canvas of so many columns and rows over the picture, to the nearest column and row, and at least
-    /// one.
+    /// What is left of a canvas of so many columns and rows over the picture, with square pixels, to the nearest column and
+    /// row, and at least one.
     pub fn of(&self, columns: usize, rows: usize) -> Canvas {
-        let part = |of: usize, n: usize, d: usize| (2 * of as u128 * n as u128 + d as u128) / (2 * d as u128);
-        let across = |n| part(columns, n, self.scaled.width) as usize;
-        let down = |n| part(rows, n, self.scaled.height) as usize;
+        let old = Size { width: columns, height: rows };
+        let whole = self.square(old);
+        let across = |n| part(whole.width, n, self.scaled.width);
+        let down = |n| part(whole.height, n, self.scaled.height);
         let (width, height) = (across(self.width).max(1), down(self.height).max(1));
         Canvas {
-            left: across(self.left).min(columns.saturating_sub(width)),
-            top: down(self.top).min(rows.saturating_sub(height)),
+            old,
+            whole,
+            left: across(self.left).min(whole.width.saturating_sub(width)),
+            top: down(self.top).min(whole.height.saturating_sub(height)),
             width,
             height,
         }
     }
+
+    /// A canvas over the whole picture with as many columns or rows more as make its pixels square; the same one where they
+    /// are, or where that would be out of all proportion.
+    fn square(&self, old: Size) -> Size {
+        let width = part(self.scaled.width, old.height, self.scaled.height);
+        let height = part(self.scaled.height, old.width, self.scaled.width);
+        let is_near = |side: usize, square: usize| side.abs_diff(square) <= side / NEARLY;
+        let is_sane = |side: usize, square: usize| square <= LARGEST.min(side * MOST);
+        match old {
+            Size { width: side, .. } if is_near(side, width) => old,
+            Size { width: side, .. } if side < width && is_sane(side, width) => Size { width, ..old },
+            Size { height: side, .. } if side < height && is_sane(side, height) => Size { height, ..old },
+            _ => old,
+        }
+    }
 }
 
-/// What is left of a canvas.
+/// Pixels whose sides differ by no more than one in so many are square: 704 columns that were scaled as players show 720 are
+/// 2 % off, which is not worth drawing letters anew.
+const NEARLY: usize = 40;
+/// The most columns or rows that a canvas is given: subpictures have twelve bits for them.
+const LARGEST: usize = 4095;
+/// How many times more columns or rows a canvas is given at most; 352 columns of 16:9 become 1024.
+const MOST: usize = 4;
+
+/// `n` in `d` of something, to the nearest whole number.
+fn part(of: usize, n: usize, d: usize) -> usize {
+    ((2 * of as u128 * n as u128 + d as u128) / (2 * d as u128)) as usize
+}
+
+/// What is left of a canvas, in square pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Canvas {
+    /// Columns and rows that it had.
+    pub old: Size,
+    /// Columns and rows that all of it has in square pixels: no fewer than it had.
+    pub whole: Size,
     /// Columns that it lost on the left.
     pub left: usize,
     /// Rows that it lost at the top.
@@ -92,6 +127,17 @@ impl Rect {
             height: end(self.y, self.height, other.y, other.height) - y,
         }
     }
+
+    /// One of another size with the same middle.
+    pub(crate) fn resized(self, (width, height): (usize, usize)) -> Self {
+        let (width, height) = (width as i64, height as i64);
+        Self {
+            x: self.x + (self.width - width).div_euclid(2),
+            y: self.y + (self.height - height).div_euclid(2),
+            width,
+            height,
+        }
+    }
 }
 
 /// What is moved or made smaller to be within a canvas comes no closer to its edge than one in so many of its columns or rows, where there is room:
@@ -109,8 +155,21 @@ fn inward(from: i64, length: i64, room: i64) -> i64 {
 }
 
 impl Canvas {
-    /// Where things of the old canvas that are shown together come to stand on this one: where they stood over the
-    /// picture if they are within it, else moved inside as one, and one by one where that is larger than the canvas.
+    /// A place of the old canvas in square pixels: column and row.
+    pub(crate) fn squared(&self, x: usize, y: usize) -> (i64, i64) {
+        let (x, y) = (part(self.whole.width, x, self.old.width), part(self.whole.height, y, self.old.height));
+        (x as i64, y as i64)
+    }
+
+    /// Columns and rows that a bitmap has in square pixels, wherever it stands; at least one each.
+    pub(crate) fn size(&self, width: usize, height: usize) -> (usize, usize) {
+        let (width, height) = self.squared(width, height);
+        (width.max(1) as usize, height.max(1) as usize)
+    }
+
+    /// Where things of the whole canvas, in square pixels, that are shown together come to stand on this one: where they stood
+    /// over the picture if they are within it, else moved inside as one, and one by one where that is larger than the
+    /// canvas.
     pub(crate) fn place(&self, shown: &[Rect]) -> Vec<Rect> {
         let (left, top) = (self.left as i64, self.top as i64);
         let mut shown: Vec<_> = shown.iter().map(|r| Rect { x: r.x - left, y: r.y - top, ..*r }).collect();
@@ -142,17 +201,23 @@ mod tests {
     #[test]
     fn the_canvas_loses_what_the_picture_lost() {
         let canvas = |scaled, crop, (columns, rows)| {
-            let Canvas { left, top, width, height } = kept(scaled, crop).unwrap().of(columns, rows);
+            let Canvas { left, top, width, height, .. } = kept(scaled, crop).unwrap().of(columns, rows);
             (width, height, left, top)
         };
-        assert_eq!(canvas("1024x576", "1024:432:0:72", (720, 576)), (720, 432, 0, 72));
         assert_eq!(canvas("1024x576", "1024:432:0:72", (1920, 1080)), (1920, 810, 0, 135));
-        assert_eq!(canvas("1024x576", "768:576:128:0", (720, 576)), (540, 576, 90, 0));
-        assert_eq!(canvas("1024x576", "1000:428:12:74", (720, 576)), (703, 428, 8, 74));
-        assert_eq!(canvas("768x576", "768:416:0:80", (720, 576)), (720, 416, 0, 80));
-        assert_eq!(canvas("1024x576", "none", (720, 576)), (720, 576, 0, 0));
-        assert_eq!(canvas("128x72", "96:51:32:21", (90, 72)), (68, 51, 22, 21), "both are rounded up");
+        assert_eq!(canvas("1024x576", "1024:432:0:72", (720, 576)), (1024, 432, 0, 72));
+        assert_eq!(canvas("1024x576", "1000:428:12:74", (720, 576)), (1000, 428, 12, 74));
+        assert_eq!(canvas("1024x576", "1024:432:0:72", (352, 576)), (1024, 432, 0, 72));
+        assert_eq!(canvas("768x576", "768:416:0:80", (720, 576)), (768, 416, 0, 80));
+        assert_eq!(canvas("1920x1080", "1920:810:0:135", (720, 576)), (1024, 432, 0, 72));
+        assert_eq!(canvas("640x480", "640:400:0:40", (720, 480)), (720, 450, 0, 45), "more rows");
+        assert_eq!(canvas("1047x576", "1047:432:0:72", (1920, 1080)), (1920, 810, 0, 135), "nearly square");
+        assert_eq!(canvas("1920x1080", "1920:810:0:135", (1920, 1088)), (1920, 816, 0, 136), "nearly square");
+        assert_eq!(canvas("128x72", "96:51:31:21", (60, 48)), (64, 34, 21, 14), "rounded");
         assert_eq!(canvas("65536x65536", "1:1:0:0", (720, 576)), (1, 1, 0, 0));
+        // Out of all proportion: they keep the pixels that they have.
+        assert_eq!(canvas("1000x10", "500:10:0:0", (720, 576)), (360, 576, 0, 0));
+        assert_eq!(canvas("1024x576", "1024:432:0:72", (1920, 2304)), (1920, 1728, 0, 288));
     }
 
     #[test]
@@ -167,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_together_moves_together() {
-        let canvas = Canvas { left: 0, top: 72, width: 720, height: 432 };
+        let canvas = kept("720x576", "720:432:0:72").unwrap().of(720, 576);
         let rect = |y, height| Rect { x: 100, y, width: 500, height };
         let tops = |shown: &[Rect]| canvas.place(shown).iter().map(|rect| rect.y).collect::<Vec<_>>();
         assert_eq!(tops(&[rect(400, 60)]), [328]);

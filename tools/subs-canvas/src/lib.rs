@@ -8,11 +8,14 @@
 //! cropped, so its canvas covers the whole picture, and so the texts keep their shape and place. With `SCALE=sar` 720
 //! columns of 64:45 become 1024, and 704 of 16:11 do, too. Of the latter a disc means the middle 704 of the 720 columns
 //! that its subtitles are made for, but every player stretches 720 over them, 2 % too narrow; what is cropped of such a
-//! film looks as before, and no different from one that is not cropped. A film of 4:3 has a canvas with 16:15 pixels, and
-//! a `SCALE` that makes no square pixels distorts texts as it distorts the film.
+//! film looks as before, and no different from one that is not cropped.
 //!
-//! Nothing is scaled as long as it fits: a pixel of a picture keeps its aspect, to the nearest column and row of the
-//! canvas.
+//! What is left has square pixels and the shape of the film: 720x576 over 1024x576, cropped to 1024x432, become 1024x432.
+//! Players that stretch a canvas over the film and players that know no pixels but square ones, once it has none of the
+//! shapes of a DVD, then show the same letters. A canvas never loses columns or rows to that, it gets more of either: over
+//! 768x576, 720x576 become 768x576, and over 640x480, 720x480 become 720x540. What is square already, such as 1920x1080 over
+//! 1024x576, keeps its size, and its bitmaps stay as they are as long as they fit. Columns and rows are repeated, not mixed.
+//! A `SCALE` that makes no square pixels distorts texts as it distorts the film.
 
 mod canvas;
 mod redraw;
@@ -45,7 +48,8 @@ pub struct Counts {
     pub pictures: u64,
     /// Those that were not within what is left, and were moved there.
     pub moved: u64,
-    /// Bitmaps that were drawn anew: margins cut off that reach beyond the canvas, gaps closed, or made smaller.
+    /// Bitmaps that were drawn anew: pixels made square, margins cut off that reach beyond the
+    /// canvas, gaps closed, or made smaller.
     pub redrawn: u64,
     /// Pictures that cannot be read, and where the first is. They are moved at most.
     pub odd: Option<(u64, usize)>,

@@ -9,7 +9,7 @@ use crate::{
 use std::collections::BTreeMap;
 use subpicture::{
     Bitmap,
-    pgs::{HEADER, Segment, decode, encode, kind, segments},
+    pgs::{HEADER, LARGEST, Segment, decode, encode, kind, segments},
 };
 
 /// A stream on the canvas of what is kept of the picture; `name` stands for it in messages.
@@ -64,9 +64,9 @@ struct Object {
     runs: Vec<u8>,
     /// `None`: it cannot be read.
     seen: Option<Seen>,
-    /// A composition shows a part of it only: it stays as it is.
+    /// A composition shows a part of it only: all of it stays.
     is_cut: bool,
-    /// All of it has no room.
+    /// Its pixels are not square, or all of it has no room.
     is_redrawn: bool,
 }
 
@@ -85,8 +85,8 @@ struct Shown {
     window: u8,
     x: usize,
     y: usize,
-    /// Columns and rows of the part that is shown, where it is not all.
-    part: Option<(usize, usize)>,
+    /// The part that is shown, where it is not all: its first column and row, its columns and rows.
+    part: Option<[usize; 4]>,
     /// Where it comes to stand, all of it that is drawn.
     place: Rect,
 }
@@ -182,7 +182,11 @@ impl<'a> Epoch<'a> {
             };
             let number = |high, low| usize::from(u16::from_be_bytes([high, low]));
             let is_part = flags & 0x80 != 0;
-            let part = be16(payload, at + 12).zip(be16(payload, at + 14)).filter(|_| is_part);
+            let numbers = [8, 10, 12, 14].map(|n| be16(payload, at + n));
+            let part = match numbers {
+                [Some(x), Some(y), Some(width), Some(height)] if is_part => Some([x, y, width, height]),
+                _ => None,
+            };
             let (x, y) = (number(x1, x0), number(y1, y0));
             let place = Rect { x: 0, y: 0, width: 1, height: 1 };
             // Until it is resolved, the object's number.
@@ -208,19 +212,24 @@ impl<'a> Epoch<'a> {
         let Some(Composition { canvas, .. }) = self.compositions.first() else { return };
         let is_opaque = |pixel: u8| opaque[usize::from(pixel)];
         for object in &mut self.objects {
-            object.seen = object.bitmap().map(|bitmap| Seen::of(&bitmap, is_opaque, canvas));
+            let (old, size) = ((object.width, object.height), canvas.size(object.width, object.height));
+            object.seen = object.bitmap().map(|bitmap| match object.is_cut {
+                true => Seen::all(old, if size.0.max(size.1) <= LARGEST { size } else { old }),
+                false => Seen::of(&bitmap, is_opaque, canvas),
+            });
             if object.seen.is_none() {
                 self.odd.push(self.segments[object.segments[0]].at);
             }
-            let has_room = object.seen.as_ref().is_none_or(Seen::fits);
-            object.is_redrawn = !object.is_cut && !has_room;
+            object.is_redrawn = object.seen.as_ref().is_some_and(|seen| seen.is_enlarged() || !seen.fits());
         }
     }
 
     /// Finds out where everything comes to stand, and which objects are drawn anew for that.
     fn place(&mut self) {
         for composition in &mut self.compositions {
-            let was: Vec<_> = composition.shown.iter().map(|shown| shown.seen(&self.objects)).collect();
+            let canvas = &composition.canvas;
+            let was: Vec<_> =
+                composition.shown.iter().map(|shown| shown.seen(&self.objects, canvas)).collect();
             let is = composition.canvas.place(&was);
             composition.moved = was.iter().zip(&is).any(|(&was, &is)| !composition.canvas.stayed(was, is));
             for (shown, place) in composition.shown.iter_mut().zip(is) {
@@ -236,9 +245,13 @@ impl<'a> Epoch<'a> {
         }
         for shown in self.compositions.iter_mut().flat_map(|composition| &mut composition.shown) {
             let object = shown.object.map(|n| &self.objects[n]);
-            if let Some(object) = object.filter(|object| !object.is_cut && !object.is_redrawn) {
-                shown.place = whole(object, shown.place);
-            }
+            shown.place = match (object, shown.part) {
+                (Some(Object { is_redrawn: true, .. }), _) => shown.place,
+                (Some(object @ Object { is_cut: false, seen: Some(_), .. }), _) => whole(object, shown.place),
+                (_, Some([_, _, width, height])) => shown.place.resized((width, height)),
+                (Some(object), None) => shown.place.resized((object.width, object.height)),
+                (None, None) => shown.place.resized((1, 1)),
+            };
         }
     }
 
@@ -282,6 +295,13 @@ impl<'a> Epoch<'a> {
                 for shown in &composition.shown {
                     payload[shown.at..shown.at + 2].copy_from_slice(&bytes(shown.place.x));
                     payload[shown.at + 2..shown.at + 4].copy_from_slice(&bytes(shown.place.y));
+                    let is_redrawn = shown.object.is_some_and(|n| self.objects[n].is_redrawn);
+                    if let Some(part) = shown.part.filter(|_| is_redrawn) {
+                        let part = squared(part, &composition.canvas);
+                        for (at, n) in [(4, part.x), (6, part.y), (8, part.width), (10, part.height)] {
+                            payload[shown.at + at..shown.at + at + 2].copy_from_slice(&bytes(n));
+                        }
+                    }
                 }
                 relaid.counts.pictures += u64::from(!composition.shown.is_empty());
                 relaid.counts.moved += u64::from(composition.moved);
@@ -318,25 +338,31 @@ impl<'a> Epoch<'a> {
 }
 
 impl Shown {
-    /// What there is to be seen of it, on the old canvas.
-    fn seen(&self, objects: &[Object]) -> Rect {
-        let (x, y) = (self.x as i64, self.y as i64);
-        let part =
-            |(width, height): (usize, usize)| Rect { x, y, width: width as i64, height: height as i64 };
+    /// What there is to be seen of it, in square pixels of the whole canvas.
+    fn seen(&self, objects: &[Object], canvas: &Canvas) -> Rect {
+        let (x, y) = canvas.squared(self.x, self.y);
+        let all = |(width, height)| Rect { x, y, width: width as i64, height: height as i64 };
         match (self.object.map(|n| &objects[n]), self.part) {
-            (_, Some(size)) => part(size),
+            (_, Some(part)) => Rect { x, y, ..squared(part, canvas) },
             (Some(Object { seen: Some(seen), .. }), None) => seen.on(x, y),
-            (Some(object), None) => part((object.width, object.height)),
-            (None, None) => part((1, 1)),
+            (Some(object), None) => all(canvas.size(object.width, object.height)),
+            (None, None) => all(canvas.size(1, 1)),
         }
     }
 }
 
+/// Column, row, columns and rows in square pixels.
+fn squared([left, top, width, height]: [usize; 4], canvas: &Canvas) -> Rect {
+    let ((x, y), (right, bottom)) = (canvas.squared(left, top), canvas.squared(left + width, top + height));
+    Rect { x, y, width: right - x, height: bottom - y }
+}
+
 /// All of an object of which what is seen comes to stand at `place`.
 fn whole(object: &Object, place: Rect) -> Rect {
-    let (width, height) = (object.width as i64, object.height as i64);
     match &object.seen {
-        Some(Seen { part, .. }) => Rect { x: place.x - part.x, y: place.y - part.y, width, height },
+        Some(Seen { part, size: (width, height), .. }) => {
+            Rect { x: place.x - part.x, y: place.y - part.y, width: *width as i64, height: *height as i64 }
+        }
         None => place,
     }
 }
@@ -344,9 +370,9 @@ fn whole(object: &Object, place: Rect) -> Rect {
 /// Where the nine bytes of a window come to say that it is: where it was over the picture if all that is shown in it is
 /// there, else where that is; and where nothing is, what is left of it.
 fn moved(window: &[u8], shown: Option<Rect>, canvas: &Canvas) -> Rect {
-    let number = |at| be16(window, at).unwrap_or(0) as i64;
-    let (x, y) = (number(1) - canvas.left as i64, number(3) - canvas.top as i64);
-    let was = Rect { x, y, width: number(5), height: number(7) };
+    let was = squared([1, 3, 5, 7].map(|at| be16(window, at).unwrap_or(0)), canvas);
+    let (x, y) = (was.x - canvas.left as i64, was.y - canvas.top as i64);
+    let was = Rect { x, y, ..was };
     match shown {
         Some(shown) if was.union(shown) == was && was.is_within(canvas) => was,
         Some(shown) => shown,

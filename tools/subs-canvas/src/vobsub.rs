@@ -85,13 +85,22 @@ struct Stream<'a> {
     changes: Vec<(usize, u8)>,
     /// Packs that are put in, by where.
     packs: BTreeMap<usize, Vec<u8>>,
+    /// Pixels that are yet to be looked at, at most.
+    pixels: usize,
 }
 
 impl<'a> Stream<'a> {
     /// Reads a stream, and re-lays its subpictures where there is a canvas to lay them on.
     fn read(file: &'a [u8], canvas: Option<&Canvas>, name: &str) -> Self {
         let relaid = Relaid { bytes: Vec::new(), counts: Counts::default(), ending: Ok(()) };
-        let mut stream = Self { file, whole: 0, relaid, changes: Vec::new(), packs: BTreeMap::new() };
+        let mut stream = Self {
+            file,
+            whole: 0,
+            relaid,
+            changes: Vec::new(),
+            packs: BTreeMap::new(),
+            pixels: PIXELS + DENSITY * file.len(),
+        };
         let mut subpictures = Subpictures::default();
         let mut pack = None;
         // Subpictures that have no room where they are, and wait for the end of their last pack.
@@ -124,8 +133,12 @@ impl<'a> Stream<'a> {
         let spu: Vec<u8> = places.iter().map(|&at| self.file[at]).collect();
         let size = usize::from(u16::from_be_bytes([spu[0], spu[1]]));
         self.relaid.counts.pictures += 1;
-        let has_room = |relaid: &Spu| is_in_packs || relaid.spu.len() <= places.len();
-        let Some(relaid) = relaid(&spu[..size], canvas).filter(has_room) else {
+        let room = (!is_in_packs).then_some(places.len());
+        let mut pixels = self.pixels.min(PIXELS);
+        self.pixels -= pixels;
+        let relaid = relaid(&spu[..size], canvas, room, &mut pixels);
+        self.pixels += pixels;
+        let Some(relaid) = relaid else {
             self.relaid.counts.odd(places[0]);
             return Vec::new();
         };
@@ -229,39 +242,50 @@ struct Sequence {
     commands: Vec<Range<usize>>,
 }
 
-/// Re-lays a subpicture; `None` for one that cannot be taken apart.
-fn relaid(spu: &[u8], canvas: &Canvas) -> Option<Spu> {
+/// Re-lays a subpicture, in at most `room` bytes where there is a bound; `None` for one that cannot be taken apart.
+/// `pixels` is how many may be looked at.
+fn relaid(spu: &[u8], canvas: &Canvas, room: Option<usize>, pixels: &mut usize) -> Option<Spu> {
     let chain: Vec<_> = sequences(|at| spu.get(at).copied()).collect();
     let mut all = Vec::new();
     for sequence in &chain {
         let delay = [spu[sequence.at], spu[sequence.at + 1]];
         all.push(Sequence { delay, commands: commands(spu, sequence)? });
     }
-    let mut pictures = pictures(spu, &all, canvas)?;
-    let was: Vec<_> = pictures.iter().map(|p| p.seen.on(p.area.left as i64, p.area.top as i64)).collect();
+    let mut pictures = pictures(spu, &all, canvas, pixels)?;
+    let was: Vec<_> = pictures
+        .iter()
+        .map(|picture| {
+            let (x, y) = canvas.squared(picture.area.left, picture.area.top);
+            picture.seen.on(x, y)
+        })
+        .collect();
     let is = canvas.place(&was);
     let moved = was.iter().zip(&is).any(|(&was, &is)| !canvas.stayed(was, is))
         || pictures.iter().any(|picture| !picture.seen.fits());
     let is_odd = pictures.iter().any(|picture| picture.bitmap.is_none());
     let whole = |picture: &Picture, place: Rect| {
-        let (width, height) = picture.area.size();
+        let (width, height) = picture.seen.size;
         let (x, y) = (place.x - picture.seen.part.x, place.y - picture.seen.part.y);
         Rect { x, y, width: width as i64, height: height as i64 }
     };
-    // Either all of its bitmaps stay where they are in it, or none.
-    let has_room =
-        |(picture, &place): (&Picture, &Rect)| picture.seen.fits() && whole(picture, place).is_within(canvas);
+    // Either all of its bitmaps stay as they are, or none.
+    let has_room = |(picture, &place): (&Picture, &Rect)| {
+        !picture.seen.is_enlarged() && picture.seen.fits() && whole(picture, place).is_within(canvas)
+    };
     let is_redrawn = !is_odd && !pictures.iter().zip(&is).all(has_room);
-    for (picture, &place) in pictures.iter_mut().zip(&is) {
-        picture.place = if is_redrawn { place } else { whole(picture, place) };
+    if is_redrawn {
+        for (picture, &place) in pictures.iter_mut().zip(&is) {
+            picture.place = place;
+        }
+        let new = redrawn(spu, &all, &pictures);
+        if let Some(new) = new.filter(|new| room.is_none_or(|room| new.len() <= room)) {
+            return Some(Spu { spu: new, moved, redrawn: pictures.len() as u64, is_odd });
+        }
     }
-    if is_redrawn && let Some(new) = redrawn(spu, &all, &pictures) {
-        let redrawn = pictures.len() as u64;
-        return Some(Spu { spu: new, moved, redrawn, is_odd });
-    }
     for (picture, &place) in pictures.iter_mut().zip(&is) {
-        picture.place = whole(picture, place);
-        picture.seen = Seen::unknown(picture.area.size().0, picture.area.size().1);
+        let size = picture.area.size();
+        picture.place = whole(picture, place).resized(size);
+        picture.seen = Seen::all(size, size);
     }
     let mut new = spu.to_vec();
     let mut current = None;
@@ -278,12 +302,14 @@ fn relaid(spu: &[u8], canvas: &Canvas) -> Option<Spu> {
 /// The most pixels in all bitmaps of a subpicture that are looked at: a whole picture of 1920x1080, or five of a DVD. More
 /// than that is no text, and would take its time: two bytes can be a row of 4096.
 const PIXELS: usize = 1920 * 1088;
+/// The most pixels in all bitmaps of a stream that are looked at, by byte of it: a subpicture has at least one pack to itself,
+/// of 2048 bytes, and a whole picture of a DVD is 203 of these.
+const DENSITY: usize = 256;
 /// The most bitmaps in a subpicture.
 const PICTURES: usize = 256;
 
 /// The bitmaps that the control sequences show, where they stood; `None` where there are too many.
-fn pictures(spu: &[u8], all: &[Sequence], canvas: &Canvas) -> Option<Vec<Picture>> {
-    let mut pixels = PIXELS;
+fn pictures(spu: &[u8], all: &[Sequence], canvas: &Canvas, pixels: &mut usize) -> Option<Vec<Picture>> {
     let opaque = opaque(spu, all);
     let (mut area, mut fields) = (None, None);
     let mut pictures = Vec::new();
@@ -305,11 +331,11 @@ fn pictures(spu: &[u8], all: &[Sequence], canvas: &Canvas) -> Option<Vec<Picture
             return None;
         }
         let bitmap = pixels.checked_sub(width * height).and_then(|rest| {
-            pixels = rest;
+            *pixels = rest;
             decode(spu, fields, (width, height))
         });
         let seen = bitmap.as_ref().map_or_else(
-            || Seen::unknown(width, height),
+            || Seen::all((width, height), canvas.size(width, height)),
             |bitmap| Seen::of(bitmap, |pixel| opaque[usize::from(pixel & 3)], canvas),
         );
         let place = Rect { x: 0, y: 0, width: 1, height: 1 };

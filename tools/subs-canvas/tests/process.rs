@@ -27,10 +27,10 @@ fn segment(kind: u8, payload: &[u8]) -> Vec<u8> {
     [b"PG", &[0, 0, 1, 0][..], &[0; 4], &[kind], &length, payload].concat()
 }
 
-/// A composition on 720x576 of an object at 100, `y` that nothing defines.
-fn composition(width: u16, height: u16, y: u16) -> Vec<u8> {
-    let ([w1, w0], [h1, h0], [y1, y0]) = (width.to_be_bytes(), height.to_be_bytes(), y.to_be_bytes());
-    segment(0x16, &[w1, w0, h1, h0, 16, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 100, y1, y0])
+/// A composition on a canvas of that size of an object at `x`, `y` that nothing defines.
+fn composition((width, height): (u16, u16), (x, y): (u16, u16)) -> Vec<u8> {
+    let [[w1, w0], [h1, h0], [x1, x0], [y1, y0]] = [width, height, x, y].map(u16::to_be_bytes);
+    segment(0x16, &[w1, w0, h1, h0, 16, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, x1, x0, y1, y0])
 }
 
 const CROP: &str = "--scale 1024x576 --crop 1024:432:0:72";
@@ -39,18 +39,18 @@ const CROP: &str = "--scale 1024x576 --crop 1024:432:0:72";
 fn both_formats() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let pgs = composition(720, 576, 300);
-    assert_eq!(ran(folder, CROP, &pgs), (composition(720, 432, 228), String::new(), Some(0)));
+    let pgs = composition((720, 576), (100, 300));
+    assert_eq!(ran(folder, CROP, &pgs), (composition((1024, 432), (142, 228)), String::new(), Some(0)));
     for whole in ["", "--crop none", "--scale 1024x576", "--scale 8x8 --crop 8:8:0:0"] {
         assert_eq!(ran(folder, whole, &pgs), (pgs.clone(), String::new(), Some(0)), "{whole}");
     }
     std::fs::write(folder.join("a.sub"), b"").unwrap();
     let files = format!("{CROP} --sub a.sub --out-sub b.sub");
     for (idx, cut) in [
-        ("# VobSub\r\nsize: 720x480\r\norg: 1, 2\r\n", "# VobSub\r\nsize: 720x360\r\norg: 0, 0\r\n"),
-        ("# VobSub\r\npalette: 0\r\n", "# VobSub\r\nsize: 720x432\r\npalette: 0\r\n"),
-        ("palette: 0", "size: 720x432\npalette: 0"),
-        ("size: wide\n", "size: 720x432\n"),
+        ("# VobSub\r\nsize: 720x480\r\norg: 1, 2\r\n", "# VobSub\r\nsize: 853x360\r\norg: 0, 0\r\n"),
+        ("# VobSub\r\npalette: 0\r\n", "# VobSub\r\nsize: 1024x432\r\npalette: 0\r\n"),
+        ("palette: 0", "size: 1024x432\npalette: 0"),
+        ("size: wide\n", "size: 1024x432\n"),
     ] {
         assert_eq!(ran(folder, &files, idx.as_bytes()), (cut.into(), String::new(), Some(0)), "{idx}");
         assert_eq!(std::fs::read(folder.join("b.sub")).unwrap(), b"");
@@ -61,7 +61,7 @@ fn both_formats() {
 fn usage_and_input_of_no_use() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let pgs = composition(720, 576, 300);
+    let pgs = composition((720, 576), (100, 300));
     std::fs::write(folder.join("a.sub"), b"\0\0\x01\xb9\0").unwrap();
     let refused = |args: &str, input: &[u8], message: &str, code: i32| {
         let told = (Vec::new(), format!("subs-canvas: {message}\n"), Some(code));
@@ -80,7 +80,7 @@ fn usage_and_input_of_no_use() {
     // What is whole is written.
     let torn = [&pgs[..], b"PG"].concat();
     let told = "subs-canvas: <stdin>: byte 32: ends inside a segment's header\n";
-    assert_eq!(ran(folder, CROP, &torn), (composition(720, 432, 228), told.into(), Some(3)));
+    assert_eq!(ran(folder, CROP, &torn), (composition((1024, 432), (142, 228)), told.into(), Some(3)));
     let told = "subs-canvas: a.sub: byte 4: ends inside a packet\n";
     assert_eq!(ran(folder, "--sub a.sub --out-sub b.sub", b"#\n"), (b"#\n".to_vec(), told.into(), Some(3)));
     assert_eq!(std::fs::read(folder.join("b.sub")).unwrap(), b"\0\0\x01\xb9");

@@ -1,5 +1,5 @@
-//! Generated pictures on generated canvases: what is within what is left stays as it is, pixel for pixel; everything else
-//! comes to stand within it. And bytes of every kind: nothing that is not asked for changes.
+//! Generated pictures on generated canvases: what is within what is left stays where it is, pixel for pixel if pixels are
+//! square, and to within a pixel if they are made square; everything else comes to stand within it. And bytes of every kind: nothing that is not asked for changes.
 
 use proptest::{collection::vec, prelude::*};
 use std::process::Command;
@@ -35,9 +35,43 @@ fn canvas(drawn: &[Drawn], (width, height): (usize, usize)) -> Vec<u8> {
     pixels
 }
 
-/// The part of a canvas that is left.
+/// The same in square pixels, by repeating rows and columns.
+fn square(Drawn { bitmap, x, y }: &Drawn, Canvas { old, whole, .. }: &Canvas) -> Drawn {
+    let side = |n: usize, old: usize, new: usize| (n as f64 * new as f64 / old as f64).round() as usize;
+    let repeated = |n: usize, old: usize, new: usize| -> Vec<_> {
+        let square = side(n, old, new).max(1);
+        (0..square).map(|at| ((at as f64 + 0.5) * n as f64 / square as f64) as usize).collect()
+    };
+    let rows = repeated(bitmap.height(), old.height, whole.height);
+    let columns = repeated(bitmap.width, old.width, whole.width);
+    let (x, y) = (side(*x, old.width, whole.width), side(*y, old.height, whole.height));
+    Drawn { bitmap: bitmap.of(&rows, &columns), x, y }
+}
+
+/// Each pixel that is seen on the one canvas is seen on the other, no further than a pixel from where it was over the
+/// picture.
+fn are_near(old: &[u8], new: &[u8], left: &Canvas) -> bool {
+    let places = |pixels: &[u8], width: usize| -> Vec<_> {
+        let seen = pixels.iter().enumerate().filter(|(_, pixel)| **pixel > 0);
+        seen.map(|(at, &pixel)| (at % width, at / width, pixel)).collect()
+    };
+    let (old, new) = (places(old, left.old.width), places(new, left.width));
+    let is_near = |a: usize, old: usize, whole: usize, b: usize| {
+        let pixel = whole as f64 / old as f64;
+        let (from, to) = (a as f64 * pixel, (a as f64 + 1.0) * pixel);
+        (from - 1.0..=to + 1.0).contains(&(b as f64 + 0.5))
+    };
+    let same = |a: &(usize, usize, u8), b: &(usize, usize, u8)| {
+        a.2 == b.2
+            && is_near(a.0, left.old.width, left.whole.width, b.0 + left.left)
+            && is_near(a.1, left.old.height, left.whole.height, b.1 + left.top)
+    };
+    old.iter().all(|a| new.iter().any(|b| same(a, b))) && new.iter().all(|b| old.iter().any(|a| same(a, b)))
+}
+
+/// The part of a canvas in square pixels that is left.
 fn cut(pixels: &[u8], left: &Canvas) -> Vec<u8> {
-    let rows = pixels.chunks(CANVAS.0).skip(left.top).take(left.height);
+    let rows = pixels.chunks(left.whole.width).skip(left.top).take(left.height);
     rows.flat_map(|row| row[left.left..].iter().take(left.width)).copied().collect()
 }
 
@@ -71,10 +105,15 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     )
 }
 
+/// What is left of a picture over which the canvas has square pixels, wide ones, and tall ones.
 fn kept() -> impl Strategy<Value = Kept> {
-    (40usize..=128, 36usize..=72, 0usize..128, 0usize..72).prop_map(|(width, height, x, y)| {
-        let (x, y) = (x.min(128 - width), y.min(72 - height));
-        Kept::new("128x72".parse().unwrap(), format!("{width}:{height}:{x}:{y}").parse().unwrap()).unwrap()
+    let scaled = prop::sample::select(vec![(90usize, 72usize), (128, 72), (180, 160)]);
+    scaled.prop_flat_map(|(w, h)| {
+        (w / 3..=w, h / 2..=h, 0..w, 0..h).prop_map(move |(width, height, x, y)| {
+            let (x, y) = (x.min(w - width), y.min(h - height));
+            let crop = format!("{width}:{height}:{x}:{y}");
+            Kept::new(format!("{w}x{h}").parse().unwrap(), crop.parse().unwrap()).unwrap()
+        })
     })
 }
 
@@ -169,14 +208,14 @@ fn what_becomes_longer_gets_further_packs() {
     let relaid = vobsub(&idx, &sub, &kept, "x.sub");
     let old = shown(&sub)[0].clone().unwrap();
     let new = shown(&relaid.sub.bytes);
-    assert_eq!(relaid.sub.counts, Counts { pictures: 3, moved: 0, redrawn: 1, odd: None });
+    assert_eq!(relaid.sub.counts, Counts { pictures: 3, moved: 0, redrawn: 3, odd: None });
     assert_eq!((new.len(), relaid.sub.bytes.len() % 2048), (3, 0));
     let (packs, first) = ((relaid.sub.bytes.len() - sub.len()) / 2048, new[0].clone().unwrap());
     assert!(packs > 1, "{packs}");
-    // Its first twelve rows are empty, its first twenty columns, too.
-    assert_eq!((first.x, first.y), (20, 0));
+    // Its first twelve rows are empty, its first twenty columns, too: 28 of 1024.
+    assert_eq!((first.x, first.y), (28, 0));
     let rows: Vec<_> = (12..60).collect();
-    let columns: Vec<_> = (20..20 + first.bitmap.width).collect();
+    let columns: Vec<_> = (28..28 + first.bitmap.width).map(|n| (2 * n + 1) * 720 / 2048).collect();
     assert!(first.bitmap == old.bitmap.of(&rows, &columns));
     let places = |idx: &[u8]| {
         let lines = str::from_utf8(idx).unwrap().lines().map(str::to_owned);
@@ -282,25 +321,27 @@ proptest! {
         let (idx, sub) = stream(&all.iter().map(subpicture).collect::<Vec<_>>());
         let relaid = vobsub(&idx, &sub, &kept, "x.sub");
         prop_assert_eq!(relaid.sub.ending.clone(), Ok(()));
-        prop_assert_eq!((relaid.sub.counts.pictures, relaid.sub.counts.odd), (all.len() as u64, None));
         if kept.is_all() {
             prop_assert!(relaid.idx == idx && relaid.sub.bytes == sub);
             return Ok(());
         }
         let left = kept.of(CANVAS.0, CANVAS.1);
+        prop_assert_eq!((relaid.sub.counts.pictures, relaid.sub.counts.odd), (all.len() as u64, None));
         let head = format!("# VobSub\nsize: {}x{}\norg: 0, 0\n", left.width, left.height);
         prop_assert!(relaid.idx.starts_with(head.as_bytes()));
         let new = shown(&relaid.sub.bytes);
         prop_assert_eq!(
             relaid.sub.counts.moved as usize,
-            all.iter().filter(|drawn| !stands_within(drawn, &left)).count()
+            all.iter().filter(|drawn| !stands_within(&square(drawn, &left), &left)).count()
         );
         for (old, new) in all.iter().zip(&new) {
-            let (whole, new) = (canvas(std::slice::from_ref(old), CANVAS), new.clone().unwrap());
+            let (squared, new) = (square(old, &left), new.clone().unwrap());
+            let whole = canvas(std::slice::from_ref(&squared), (left.whole.width, left.whole.height));
             prop_assert!(new.x + new.bitmap.width <= left.width && new.y + new.bitmap.height() <= left.height);
             let new = canvas(&[new], (left.width, left.height));
-            if stands_within(old, &left) {
+            if stands_within(&squared, &left) {
                 prop_assert!(new == cut(&whole, &left));
+                prop_assert!(are_near(&canvas(std::slice::from_ref(old), CANVAS), &new, &left));
             }
             prop_assert!(count(&new) > 0);
         }
@@ -331,8 +372,11 @@ proptest! {
             let old = objects.iter().zip(places).map(|(d, &(x, y))| Drawn { x, y, ..d.clone() });
             let old: Vec<_> = old.collect();
             let new = canvas(new, *size);
-            if old.iter().all(|drawn| stands_within(drawn, &left)) {
-                prop_assert!(new == cut(&canvas(&old, CANVAS), &left));
+            let squared: Vec<_> = old.iter().map(|drawn| square(drawn, &left)).collect();
+            if squared.iter().all(|drawn| stands_within(drawn, &left)) {
+                let whole = canvas(&squared, (left.whole.width, left.whole.height));
+                prop_assert!(new == cut(&whole, &left));
+                prop_assert!(old.len() > 1 || are_near(&canvas(&old, CANVAS), &new, &left));
             } else {
                 moved += 1;
             }
