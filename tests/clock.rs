@@ -29,9 +29,9 @@ fn ran(program: &str, args: &[&str], folder: &Path) {
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The filters by which frames say their colours, as the Makefile has it; what is RGB was made YUV before that.
-const BT709: &str =
-    "format=yuv420p10le,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709";
+/// The filters that make frames BT.709 and by which they say so, as the Makefile has it.
+const BT709: &str = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p10le,\
+                     setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709";
 
 /// HEVC as the options make it, of the source's pictures: `frames` from `first` on.
 fn hevc(name: &str, first: u64, frames: u64, folder: &Path) {
@@ -193,7 +193,20 @@ fn everything_is_carried_over() {
         let last = format!("{}: verified", out.display());
         assert_eq!(
             report,
-            ["", "video", "", "sound 0", "", "sound 1", "", "subtitles 0", "subtitles 1", "chapters", &last],
+            [
+                "",
+                "video",
+                "",
+                "",
+                "sound 0",
+                "",
+                "sound 1",
+                "",
+                "subtitles 0",
+                "subtitles 1",
+                "chapters",
+                &last
+            ],
             "{}",
             said.text()
         );
@@ -398,6 +411,12 @@ fn a_proof_finds_what_is_wrong() {
         shifted.contains("is not frame") && shifted.contains("it is the one 1 frame after it"),
         "{shifted}"
     );
+    let dark = wrong(
+        "dark.mkv",
+        "ffmpeg -v error -y -i good.mkv -map 0:v -vf format=yuv420p,lutyuv=y=val-10 -pix_fmt yuv420p10le -c:v libx265 -crf 8 \
+         -x265-params log-level=error dark.mkv",
+    );
+    assert!(dark.contains("levels: frame ") && dark.contains(" darker than the source's (luma "), "{dark}");
     let torn = wrong("torn.mkv", "head -c 60000 good.mkv >torn.mkv");
     assert!(!torn.is_empty());
     let slower = wrong("slower.mkv", "mkvmerge -q -o slower.mkv --sync 1:0,1002/1000 good.mkv");

@@ -3,6 +3,7 @@
 use crate::probe::Stream;
 use cli::Size;
 use deint_crop::{Crop, Scale, square_width};
+use rawstream::Matrix;
 
 /// How the source's pictures were prepared.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,8 @@ pub struct Prepare {
     pub scale: Scale,
     /// Which part of it was kept.
     pub crop: Crop,
+    /// The matrix that its colours were taken to be in, where that was said; without one, its own.
+    pub matrix: Option<Matrix>,
 }
 
 impl Prepare {

@@ -133,10 +133,11 @@ pub fn enlarged(prepared: &str) -> String {
 
 /// How the pictures are prepared, where they are cropped as CROP has it or as was found.
 ///
-/// Errors: a scale or a crop that is none.
+/// Errors: a scale, a crop or a matrix that is none.
 pub fn prepare(variables: &Variables, crop: Option<&str>) -> Result<Prepare, String> {
     let crop = crop.unwrap_or(variables.get("CROP")).parse()?;
-    Ok(Prepare { scale: variables.get("SCALE").parse()?, crop })
+    let matrix = variables.given("MATRIX").map(str::parse).transpose()?;
+    Ok(Prepare { scale: variables.get("SCALE").parse()?, crop, matrix })
 }
 
 /// How the sound is slowed.

@@ -31,7 +31,8 @@ const CODEC: &str =
 /// A source of 50 frames.
 fn source(folder: &Path, pictures: &str, filters: &str) -> PathBuf {
     let path = folder.join("source.mkv");
-    ffmpeg(&format!("-f lavfi -i {pictures} -frames:v 50"), filters, 24, &path);
+    let filters = format!("{filters},scale=out_color_matrix=bt709:out_range=tv");
+    ffmpeg(&format!("-f lavfi -i {pictures} -frames:v 50"), &filters, 24, &path);
     path
 }
 
@@ -42,10 +43,16 @@ fn proof(source: &Path, frames: &str) -> Result<(), String> {
 
 /// The same of a film of that CRF.
 fn coarse_proof(source: &Path, frames: &str, crf: u32) -> Result<(), String> {
+    let filters = format!("select='{frames}',scale=iw/2:-2:flags=area");
+    proof_of(source, &filters, crf).map_err(|e| e.replace("pictures: ", ""))
+}
+
+/// The same of the film that those filters make of the source.
+fn proof_of(source: &Path, filters: &str, crf: u32) -> Result<(), String> {
     let film = source.with_file_name("film.mkv");
-    let filters = format!("select='{frames}',scale=iw/2:-2:flags=area,setsar=1,settb=1/24,setpts=N,fps=24");
+    let filters = format!("{filters},setsar=1,settb=1/24,setpts=N,fps=24");
     ffmpeg(&format!("-i {}", source.display()), &filters, crf, &film);
-    let name = format!("{}: pictures: ", film.display());
+    let name = format!("{}: ", film.display());
     let reading = &Reading::of(source, &Film::read(source).unwrap(), &|_| ()).unwrap();
     let timeline = &Timeline::new(&reading.pictures, Rational::whole(25), Gaps::Refuse, 0);
     let against = Against { path: source, reading, timeline, start: 0, prepare: None };
@@ -101,4 +108,69 @@ fn a_coarse_film_is_not_called_late() {
     let mandelbrot = folder.path().join("source.mkv");
     let off = coarse_proof(&mandelbrot, "gt(n,0)", 30).unwrap_err();
     assert!(off.ends_with("it is the one 1 frame after it"), "{off}");
+}
+
+/// A source in all colours that move, in that matrix and range, and says so.
+fn colourful(folder: &Path, matrix: &str, range: &str) -> PathBuf {
+    let path = folder.join("source.mkv");
+    let plane = |phase: u32| format!("130+90*sin((X+{phase})/23+N/9)*cos(Y/31-N/13)+20*X/W");
+    let pictures = format!(
+        "nullsrc=s=192x144:r=25,format=gbrp,geq=r='{}':g='{}':b='{}',scale=out_color_matrix={matrix}:out_range={range},format=yuv420p",
+        plane(0),
+        plane(60),
+        plane(100)
+    );
+    let encode = format!("-frames:v 25 -c:v ffv1 -colorspace {matrix} -color_range {range}");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &pictures]);
+    let ended = command.args(encode.split_whitespace()).arg(&path).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    path
+}
+
+/// ffmpeg's filter from there to what a film is in.
+fn to_bt709(matrix: &str, range: &str) -> String {
+    format!(
+        "scale=iw/2:-2:flags=area:in_color_matrix={matrix}:in_range={range}:out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    )
+}
+
+#[test]
+fn the_levels_of_a_film_are_its_sources_whatever_that_is_in() {
+    let folder = tempfile::tempdir().unwrap();
+    for (matrix, range) in [("bt470bg", "tv"), ("bt709", "tv"), ("bt470bg", "pc"), ("bt709", "pc")] {
+        let source = colourful(folder.path(), matrix, range);
+        assert_eq!(proof_of(&source, &to_bt709(matrix, range), 30), Ok(()), "{matrix} {range}");
+    }
+}
+
+#[test]
+fn levels_that_are_not_the_sources_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = colourful(folder.path(), "bt470bg", "tv");
+    let right = to_bt709("bt470bg", "tv");
+    for (wrong, expected) in [
+        ("lutyuv=y=val+7", " brighter than the source's (luma "),
+        ("lutyuv=y=val-7", " darker than the source's (luma "),
+        ("lutyuv=u=val+7", " above the source's ("),
+        ("lutyuv=v=val-7", " below the source's ("),
+        ("lutyuv=y=(val-128)*0.9+128", " of the source's contrast (spread "),
+        ("lutyuv=u=(val-128)*0.8+128:v=(val-128)*0.8+128", " of the source's colour (Cb and Cr "),
+        ("hue=s=0", " has 0.00 of the source's colour (Cb and Cr "),
+        ("swapuv", " of the source's colour (Cb and Cr "),
+    ] {
+        let found = proof_of(&source, &format!("{right},{wrong}"), 24).unwrap_err();
+        assert!(found.starts_with("levels: ") && found.contains(expected), "{wrong}: {found}");
+        assert!(
+            found.ends_with("; 24 of 24 are off") || found.ends_with("; 25 of 25 are off"),
+            "{wrong}: {found}"
+        );
+    }
+    let found = proof_of(&source, &to_bt709("bt709", "tv"), 24).unwrap_err();
+    let as_bt709 = "levels: the colours are as of a source in bt709, not in bt470bg (off by ";
+    assert!(found.starts_with(as_bt709), "{found}");
+    let found = proof_of(&source, &to_bt709("bt470bg", "pc"), 24).unwrap_err();
+    assert!(found.starts_with("levels: "), "full range: {found}");
+    let found = proof_of(&source, &format!("{right},lutyuv=y=val-20:enable='gte(n,18)'"), 24).unwrap_err();
+    assert!(found.contains(" darker than ") && found.contains("; 7 of 2"), "a part of it: {found}");
 }

@@ -2,6 +2,7 @@
 
 mod cues;
 mod decoded;
+mod levels;
 mod pictures;
 mod sound;
 
@@ -44,7 +45,7 @@ pub struct Against<'a> {
 
 /// Proves a finished film: decodes all of it, counts its frames, and holds every stream against the one clock, on which frame
 /// n comes n/24 s after the first. Against the film that it was made from, also that no frame is missing, that each picture is
-/// the source's picture of that number and that was where it belongs, and that what is heard, read and jumped to is where the
+/// the source's picture of that number, as bright and as colourful, and that was where it belongs, and that what is heard, read and jumped to is where the
 /// source has it, times 25/24.
 ///
 /// Prints a line for each stream to standard output: how far it is off at its start, in its middle and at its end, in
@@ -222,8 +223,16 @@ impl Proof<'_> {
             print(&format!("{:16}an excerpt: {frames} of {in_source} frames", "video"))?;
         }
         print(&format!("{:16}{}", "  as seen", seen.summary()))?;
+        if let Some([luma, cb, cr]) = seen.levels.most {
+            let off =
+                format!("luma {luma:+.1}, Cb {cb:+.1}, Cr {cr:+.1} of 255 at most, beside the source's");
+            print(&format!("{:16}{off}", "  levels"))?;
+        }
         if let Some(wrong) = seen.wrong {
             self.fail(wrong);
+        }
+        if let Some(wrong) = seen.levels.wrong {
+            self.fail(format_args!("levels: {wrong}"));
         }
         Ok(())
     }

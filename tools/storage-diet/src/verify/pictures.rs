@@ -1,19 +1,26 @@
 //! Whether the film's pictures are the source's: some of each stretch of the film, as small as a stamp, beside the source's
 //! frames of those numbers, of the numbers around them, and of the other stretches.
 //!
-//! Pictures are compared by correlation, which neither brightness nor contrast changes, nor a smooth fade: 1 is the same
-//! picture. The source is decoded once from its beginning, as the pipeline decodes it, so that its frames are counted and not
-//! looked up by their times. What is seen of a frame is its first field, from which its picture in the film is made.
+//! Which picture it is is told by correlation, which neither brightness nor contrast changes, nor a smooth fade: 1 is the
+//! same picture. Luma is not the same in another matrix, so the source's is compared as it is in the film's. Of pictures that
+//! are the source's, [`levels`] are compared, too. The source is decoded once from its beginning, as the pipeline decodes it,
+//! so that its frames are counted and not looked up by their times. What is seen of a frame is its first field, from which
+//! its picture in the film is made.
 
-use super::Against;
+use super::{
+    Against,
+    levels::{self, Colours, GRID, Pair},
+};
 use crate::{
     prepare::Prepare,
     probe::{Film, Stream},
     program::{self, Program, file},
+    reading::Picture,
     values,
 };
 use cli::{Error, Result, reason};
 use deint_crop::square_width;
+use rawstream::{ColorRange, Matrix};
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read},
@@ -25,22 +32,19 @@ use std::{
 const STRETCHES: u64 = 24;
 /// Frames of the source that are looked at on either side.
 const AROUND: usize = 3;
-/// ffmpeg's filters that leave the luma as it is coded. Since ffmpeg 8, `format=gray` is a conversion from the picture's own
-/// matrix to another, which puts some of the chroma into it.
-const LUMA: &str = "format=yuv420p|yuv422p|yuv444p|yuv420p10|yuv422p10|yuv444p10,extractplanes=y";
 /// A source's frame at first.
 const WHOLE: (usize, usize) = (160, 120);
 /// Stamps that are compared: at most that large, and no larger than what the network was given.
 const STAMP: (usize, usize) = (96, 54);
-/// Grey levels by which pixels differ from their mean in a picture that shows something.
-const SHOWS: f32 = 2.0;
+/// Codes by which luma differs from its mean in a picture that shows something.
+const SHOWS: f32 = 1.7;
 /// One minus the correlation of frames with their neighbours, summed over so many pictures as it takes: from here on it is
 /// enough to tell which is which.
 const MOVED: f32 = 1e-2;
 /// The same, of all pictures of a film in which little moves.
 const LITTLE: f32 = 2e-3;
-/// Grey levels as in [`SHOWS`] of a picture in which motion is more than what the encoder leaves of darkness.
-const BRIGHT: f32 = 12.0;
+/// Codes as in [`SHOWS`] of a picture in which motion is more than what the encoder leaves of darkness.
+const BRIGHT: f32 = 10.3;
 /// The same of two stretches that show something else.
 const OTHER: f32 = 0.05;
 /// A correlation under which nobody would call it the same picture.
@@ -60,6 +64,8 @@ pub struct Seen {
     pub decoded: u64,
     /// What is wrong.
     pub wrong: Option<String>,
+    /// What was found of the levels of those pictures that are the source's.
+    pub levels: levels::Found,
     compared: usize,
     /// Groups of pictures in which enough moves to tell frames apart.
     groups: usize,
@@ -99,19 +105,27 @@ pub fn compare(
     let size = |of: &Stream| Some((of.width.filter(|&w| w > 0)?, of.height.filter(|&h| h > 0)?));
     let (width, height) = size(video).ok_or_else(|| Error::failed(film.display(), "has no size"))?;
     let stamp = (STAMP.0.min(width / 3).max(8), STAMP.1.min(height / 3).max(8));
-    let mut new = Vec::new();
+    let mut pictures = Vec::new();
     for sample in &samples {
         let n = (sample.number - start) as usize;
-        new.push(picture_at(film, video.index, times[n], n == 0, stamp)?);
+        pictures.push(picture_at(film, video.index, times[n], n == 0, stamp)?);
     }
+    let new: Vec<Vec<f32>> = pictures
+        .iter()
+        .map(|picture| luma(picture, stamp).iter().map(|&luma| luma.into()).collect())
+        .collect();
     let shape = size(old).ok_or_else(|| failed("has no size"))?;
+    let colours = colours(against);
     let window = match prepare {
         Some(prepare) => Window::of(prepare, old, shape),
         None if is_whole(old, shape, (width, height)) => Window::WHOLE,
-        None => Window::found(&samples, &new, stamp),
+        None => {
+            let own = |sample: &Sample| sample.own().map(|own| colours.luma(own)).unwrap_or_default();
+            Window::found(&samples.iter().map(own).collect::<Vec<_>>(), &new, stamp)
+        }
     };
-    let looks: Vec<_> =
-        samples.iter().map(|sample| sample.looks(window.within_field(old, shape.1), stamp)).collect();
+    let within = window.within_field(old, shape.1);
+    let looks: Vec<_> = samples.iter().map(|sample| sample.looks(colours, within, stamp)).collect();
     let mut seen = Seen { decoded, compared: samples.len(), least: 1.0, ..Seen::default() };
     let mut wrong = Vec::new();
     let mut motion = Vec::new();
@@ -143,10 +157,40 @@ pub fn compare(
         let which = format!("frame {} is not frame {number} of the source: {why}", number - start);
         seen.wrong = Some(format!("pictures: {some} of {all} are not the source's, the first: {which}"));
     }
+    let pairs = samples.iter().zip(&pictures).filter_map(|(sample, picture)| {
+        let is_wrong = wrong.iter().any(|(number, _)| *number == sample.number);
+        let own = sample.own().filter(|_| !is_wrong)?;
+        // Both by way of a stamp: an edge between two of its pixels is then as soft in both.
+        let grid = |stamps: [Vec<f32>; 3]| stamps.map(|plane| Window::WHOLE.shrunk(&plane, stamp, GRID));
+        let new = grid(levels::planes(picture, |codes| codes.map(f32::from)));
+        let taken = |matrix| {
+            let planes = levels::planes(own, |codes| Colours { matrix, ..colours }.bt709(codes));
+            grid(planes.map(|plane| within.shrunk(&plane, WHOLE, stamp)))
+        };
+        let others = Matrix::ALL.into_iter().filter(|matrix| matrix.weights() != colours.matrix.weights());
+        let taken_as = others.map(|matrix| (matrix, taken(matrix))).collect();
+        Some(Pair { frame: sample.number - start, new, old: taken(colours.matrix), taken_as })
+    });
+    seen.levels = levels::compare(&pairs.collect::<Vec<_>>(), colours.matrix);
     Ok(seen)
 }
 
-/// A frame of the source and those around it, as far as there are any.
+/// What the samples of the source's pictures were taken to mean.
+fn colours(against: Against<'_>) -> Colours {
+    let kind = against.reading.pictures.at(against.timeline.of_source(against.start));
+    let said = |of: fn(&Picture) -> &Option<String>| kind.and_then(|kind| of(kind).as_deref());
+    let own = said(|kind| &kind.color_space).and_then(|name| name.parse().ok());
+    let matrix = against.prepare.and_then(|prepare| prepare.matrix).or(own).unwrap_or(Matrix::Bt470bg);
+    let range = said(|kind| &kind.color_range).and_then(|name| name.parse().ok());
+    Colours { matrix, range: range.unwrap_or(ColorRange::Limited) }
+}
+
+/// Y of a picture of `size`.
+fn luma(picture: &[u8], (width, height): (usize, usize)) -> &[u8] {
+    &picture[..width * height]
+}
+
+/// A frame of the source and those around it, as far as there are any. A frame is Y, Cb and Cr, one plane after another.
 #[derive(Clone)]
 struct Sample {
     number: u64,
@@ -156,8 +200,8 @@ struct Sample {
 }
 
 impl Sample {
-    fn looks(&self, window: Window, stamp: (usize, usize)) -> Vec<Option<Look>> {
-        let look = |frame: &Vec<u8>| Look::of(&window.shrunk(frame, WHOLE, stamp));
+    fn looks(&self, colours: Colours, window: Window, stamp: (usize, usize)) -> Vec<Option<Look>> {
+        let look = |frame: &Vec<u8>| Look::of(&window.shrunk(&colours.luma(frame), WHOLE, stamp));
         self.around.iter().map(|frame| frame.as_ref().map(look)).collect()
     }
 
@@ -196,7 +240,7 @@ fn sampled(against: Against<'_>, pictures: &Stream, frames: u64) -> Result<(Vec<
     let mut near: VecDeque<Frame> = VecDeque::new();
     let count = start.saturating_add(frames).saturating_add(AROUND as u64);
     let decoded = decoded(against, pictures, count, |number, bytes| {
-        let look = Look::of(&bytes.iter().map(|&luma| f32::from(luma)).collect::<Vec<_>>());
+        let look = Look::of(&luma(bytes, WHOLE).iter().map(|&luma| f32::from(luma)).collect::<Vec<_>>());
         near.push_back(Frame { number, bytes: bytes.to_vec(), look });
         if near.len() > 2 * AROUND + 1 {
             near.pop_front();
@@ -251,14 +295,14 @@ fn decoded(
     let come = values::Pictures::new(reading, timeline, start).ok_or_else(none)?;
     let places =
         come.places().map_or(String::new(), |places| format!("setpts={places},fps={},", timeline.rate));
-    let filters = format!("{places}{field}{LUMA},scale={}:{}:flags=area,format=gray", WHOLE.0, WHOLE.1);
+    let filters = format!("{places}{field}{}", scaled(WHOLE));
     let seek = come.seek.map_or(Vec::new(), |seek| vec!["-ss".into(), format!("{seek:.6}")]);
     let ffmpeg = Program::ffmpeg().about(path.display()).args(program::whole()?).args(seek);
     let (map, most) = (format!("0:{}", pictures.index), most.min(timeline.alike).to_string());
     let ffmpeg = ffmpeg.arg("-i").arg(file(path)).args(["-copyts", "-map", &map, "-fps_mode", "passthrough"]);
     let ffmpeg = ffmpeg.args(["-vf", &filters, "-frames:v", &most, "-f", "rawvideo", "-"]);
     let mut running = ffmpeg.start()?;
-    let (mut frame, mut count) = (vec![0; WHOLE.0 * WHOLE.1], 0);
+    let (mut frame, mut count) = (vec![0; 3 * WHOLE.0 * WHOLE.1], 0);
     if let Some(mut stdout) = running.stdout() {
         loop {
             match stdout.read_exact(&mut frame) {
@@ -286,26 +330,33 @@ fn first_field(pictures: &Stream) -> Option<Field> {
     }
 }
 
-/// The picture that comes `at` a second of the film, as a stamp.
+/// ffmpeg's filters that shrink a picture, each sample to the mean of what it covers. Its codes stay what they are: between
+/// the same two ranges, whichever it says that it has, nothing is converted.
+fn scaled((width, height): (usize, usize)) -> String {
+    format!("scale={width}:{height}:flags=area:in_range=tv:out_range=tv,format=yuv444p")
+}
+
+/// The picture that comes `at` a second of the film, as a stamp: Y, Cb and Cr, one plane after another.
 fn picture_at(
     film: &Path,
     index: usize,
     at: f64,
     is_first: bool,
     (width, height): (usize, usize),
-) -> Result<Vec<f32>> {
+) -> Result<Vec<u8>> {
     let mut ffmpeg = Program::ffmpeg().about(film.display());
     if !is_first {
         // The seek is exact: what comes before that time is decoded and left out.
         ffmpeg = ffmpeg.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", at - 0.5 / 24.0)]);
     }
-    let filters = format!("{LUMA},scale={width}:{height}:flags=area,format=gray");
+    let filters = scaled((width, height));
     let ffmpeg = ffmpeg.arg("-i").arg(file(film)).args(["-map", &format!("0:{index}"), "-frames:v", "1"]);
-    let luma = ffmpeg.args(["-fps_mode", "passthrough", "-vf", &filters, "-f", "rawvideo", "-"]).output()?;
-    if luma.len() != width * height {
+    let picture =
+        ffmpeg.args(["-fps_mode", "passthrough", "-vf", &filters, "-f", "rawvideo", "-"]).output()?;
+    if picture.len() != 3 * width * height {
         return Err(Error::failed(film.display(), format!("no picture at {at:.3} s")));
     }
-    Ok(luma.into_iter().map(f32::from).collect())
+    Ok(picture)
 }
 
 /// Has a film of that size the shape of the source's whole picture, as near as even sizes come to it?
@@ -353,14 +404,13 @@ impl Window {
 
     /// Where the film's pictures are most like the source's: the whole, or less of its height or of its width, and from the
     /// best of these on by ever smaller steps.
-    fn found(samples: &[Sample], new: &[Vec<f32>], stamp: (usize, usize)) -> Self {
-        let pairs: Vec<_> = samples.iter().zip(new).map(|(sample, new)| (sample, Look::of(new))).collect();
-        let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, new)| new.shows()).collect();
+    fn found(own: &[Vec<f32>], new: &[Vec<f32>], stamp: (usize, usize)) -> Self {
+        let mut pairs: Vec<_> = own.iter().zip(new).map(|(own, new)| (own, Look::of(new))).collect();
+        pairs.retain(|(own, new)| !own.is_empty() && new.shows());
         pairs.sort_by(|a, b| b.1.deviation.total_cmp(&a.1.deviation));
         pairs.truncate(10);
         let alike = |window: Self| -> f32 {
-            let own = |sample: &Sample| Some(Look::of(&window.shrunk(sample.own()?, WHOLE, stamp)));
-            pairs.iter().filter_map(|(sample, new)| Some(own(sample)?.alike(new))).sum()
+            pairs.iter().map(|(own, new)| Look::of(&window.shrunk(own, WHOLE, stamp)).alike(new)).sum()
         };
         let centred =
             |width: f32, height: f32| Self { x: (1.0 - width) / 2.0, y: (1.0 - height) / 2.0, width, height };
@@ -401,13 +451,18 @@ impl Window {
         fits(self.x, self.width) && fits(self.y, self.height)
     }
 
-    /// This part of a picture of `size`, each pixel of it the mean of what it covers, as large as `stamp`.
-    fn shrunk(self, luma: &[u8], size: (usize, usize), stamp: (usize, usize)) -> Vec<f32> {
+    /// This part of a plane of `size`, each pixel of it the mean of what it covers, as large as `stamp`.
+    fn shrunk<T: Copy + Into<f32>>(
+        self,
+        plane: &[T],
+        size: (usize, usize),
+        stamp: (usize, usize),
+    ) -> Vec<f32> {
         let columns = cover(self.x, self.width, size.0, stamp.0);
         let rows = cover(self.y, self.height, size.1, stamp.1);
-        let across: Vec<f32> = luma
+        let across: Vec<f32> = plane
             .chunks_exact(size.0)
-            .flat_map(|row| columns.iter().map(|column| column.mean(|x| f32::from(row[x]))))
+            .flat_map(|row| columns.iter().map(|column| column.mean(|x| row[x].into())))
             .collect();
         rows.iter()
             .flat_map(|row| {
@@ -451,7 +506,7 @@ struct Look {
     /// With a mean of 0 and a length of 1.
     pixels: Vec<f32>,
     mean: f32,
-    /// Of the pixels from the mean, in grey levels.
+    /// Of the pixels from the mean, in codes.
     deviation: f32,
 }
 
@@ -484,7 +539,7 @@ fn judged<'a>(
     let Some(own) = &old[AROUND] else { return (0.0, Some("there is none".into())) };
     if !own.shows() {
         // Nothing to be recognised, but nothing must be there, either; black is not white.
-        let is_nothing = new.deviation < 4.0 * SHOWS && (new.mean - own.mean).abs() < 48.0;
+        let is_nothing = new.deviation < 4.0 * SHOWS && (new.mean - own.mean).abs() < 41.0;
         return (1.0, (!is_nothing).then(|| "that shows nothing, this does".into()));
     }
     let alike = own.alike(new);
@@ -683,8 +738,8 @@ mod tests {
     fn the_part_that_the_film_shows_is_found() {
         let shown = Window { x: 0.05, y: 0.125, width: 0.9, height: 0.75 };
         let mut seed = 1u32;
-        let mut samples = Vec::new();
-        for number in 0..4 {
+        let mut own = Vec::new();
+        for _ in 0..4 {
             // Soft spots in different places.
             let mut spot = || {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -696,14 +751,12 @@ mod tests {
                     let (dx, dy) = ((n % 160) as f32 - x, (n / 160) as f32 - y);
                     (-(dx * dx + dy * dy) / 120.0).exp()
                 };
-                (200.0 * spots.iter().map(near).sum::<f32>().min(1.0)) as u8
+                200.0 * spots.iter().map(near).sum::<f32>().min(1.0)
             };
-            let mut around: [Option<Vec<u8>>; 2 * AROUND + 1] = Default::default();
-            around[AROUND] = Some((0..160 * 120).map(pixel).collect());
-            samples.push(Sample { number, motion: 1.0, around });
+            own.push((0..160 * 120).map(pixel).collect::<Vec<f32>>());
         }
-        let new: Vec<_> = samples.iter().map(|s| shown.shrunk(s.own().unwrap(), WHOLE, STAMP)).collect();
-        let found = Window::found(&samples, &new, STAMP);
+        let new: Vec<_> = own.iter().map(|own| shown.shrunk(own, WHOLE, STAMP)).collect();
+        let found = Window::found(&own, &new, STAMP);
         let near = |a: f32, b: f32| (a - b).abs() < 0.004;
         assert!(near(found.x, shown.x) && near(found.y, shown.y), "{found:?}");
         assert!(near(found.width, shown.width) && near(found.height, shown.height), "{found:?}");
