@@ -15,6 +15,7 @@ use crate::{
     prepare::Prepare,
     probe::{Film, Stream},
     program::{self, Program, file},
+    reading::FieldOrder,
     reading::Picture,
     values,
 };
@@ -124,7 +125,7 @@ pub fn compare(
             Window::found(&samples.iter().map(own).collect::<Vec<_>>(), &new, stamp)
         }
     };
-    let within = window.within_field(old, shape.1);
+    let within = window.within_field(first_field(against), shape.1);
     let looks: Vec<_> = samples.iter().map(|sample| sample.looks(colours, within, stamp)).collect();
     let mut seen = Seen { decoded, compared: samples.len(), least: 1.0, ..Seen::default() };
     let mut wrong = Vec::new();
@@ -286,10 +287,10 @@ fn decoded(
     mut see: impl FnMut(u64, &[u8]),
 ) -> Result<u64> {
     let Against { path, reading, timeline, start, .. } = against;
-    let field = match first_field(pictures) {
-        Some(Field::Top) => "field=top,",
-        Some(Field::Bottom) => "field=bottom,",
-        None => "",
+    let field = match first_field(against) {
+        FieldOrder::Top => "field=top,",
+        FieldOrder::Bottom => "field=bottom,",
+        FieldOrder::Progressive => "",
     };
     let none = || Error::failed(path.display(), "does not have the film's first frame");
     let come = values::Pictures::new(reading, timeline, start).ok_or_else(none)?;
@@ -316,18 +317,10 @@ fn decoded(
     running.finish().and(Ok(count))
 }
 
-enum Field {
-    Top,
-    Bottom,
-}
-
-/// The field of an interlaced frame that is shown first; in ffprobe's words the second letter says which.
-fn first_field(pictures: &Stream) -> Option<Field> {
-    match pictures.field_order.as_deref() {
-        Some("tt" | "bt") => Some(Field::Top),
-        Some("bb" | "tb") => Some(Field::Bottom),
-        _ => None,
-    }
+/// The field of the film's first frame that is shown first.
+fn first_field(against: Against<'_>) -> FieldOrder {
+    let picture = against.timeline.of_source(against.start);
+    against.reading.pictures.at(picture).map_or(FieldOrder::Progressive, |picture| picture.field_order)
 }
 
 /// ffmpeg's filters that shrink a picture, each sample to the mean of what it covers. Its codes stay what they are: between
@@ -393,12 +386,12 @@ impl Window {
 
     /// The same part in the field that is seen: its rows lie half a row of the frame above the middle of those that they
     /// stand for, or below.
-    fn within_field(self, source: &Stream, rows: usize) -> Self {
+    fn within_field(self, first: FieldOrder, rows: usize) -> Self {
         let half = 0.5 / rows as f32;
-        match first_field(source) {
-            Some(Field::Top) => Self { y: self.y + half, ..self },
-            Some(Field::Bottom) => Self { y: self.y - half, ..self },
-            None => self,
+        match first {
+            FieldOrder::Top => Self { y: self.y + half, ..self },
+            FieldOrder::Bottom => Self { y: self.y - half, ..self },
+            FieldOrder::Progressive => self,
         }
     }
 
