@@ -12,8 +12,22 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use trace::trace;
+
+/// Held by whoever is between two names: what is half written has a temporary one.
+static HALFWAY: RwLock<()> = RwLock::new(());
+
+fn halfway() -> RwLockReadGuard<'static, ()> {
+    HALFWAY.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until no file is half written, and lets none be begun for as long as what it returns is held: for a process that is
+/// about to end by a signal and is to leave no temporary file behind.
+pub fn settled() -> RwLockWriteGuard<'static, ()> {
+    HALFWAY.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -36,6 +50,7 @@ pub fn sync_name(path: &Path) -> io::Result<()> {
 
 /// A folder that stays, if it is not there yet.
 pub fn create_folder(path: &Path) -> io::Result<()> {
+    let _halfway = halfway();
     match fs::create_dir(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
         other => other?,
@@ -68,6 +83,7 @@ pub fn create(path: &Path) -> io::Result<File> {
 /// `path` holds `bytes`, all of them or what it held before. `part` beside it is used on the way; where something of that
 /// name is left over it is replaced, not followed.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let _halfway = halfway();
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
@@ -156,4 +172,33 @@ mod trace {
 mod trace {
     #[inline]
     pub(super) fn trace(_: &str, _: &std::path::Path, _: Option<&std::path::Path>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    #[test]
+    fn once_settled_nothing_is_half_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, part) = (folder.path().join("file"), folder.path().join("file.part"));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                loop {
+                    write(&path, b"whole").unwrap();
+                    if over.load(Relaxed) {
+                        break;
+                    }
+                }
+            });
+            for _ in 0..100 {
+                let _settled = settled();
+                assert!(!part.exists());
+            }
+            over.store(true, Relaxed);
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+    }
 }

@@ -52,6 +52,7 @@ impl Stop {
         let mut state = self.state();
         state.signal = Some(signal);
         if state.stages.is_empty() {
+            let _settled = durable::settled();
             // What runs now are programs whose work counts only when they have ended; the kernel ends them with us.
             if let Some(scratch) = &state.scratch {
                 // Twice, since they may make a file in it meanwhile.
