@@ -75,6 +75,7 @@ impl Order {
         let src = Path::new(variables.get("SRC"));
         mux::check(src, audio(&variables))?;
         let reading = check::reading(run, &recipe.name, src)?;
+        check::left_out(run, src)?;
         let (timeline, span) = check::frames(run, &reading, &variables)?;
         let pictures = check::pictures(run, &reading, &timeline, &variables, span)?;
         let crop = check::crop(run, &variables, pictures)?;

@@ -334,7 +334,14 @@ mod tests {
     }
 
     fn reading(pictures: Pictures) -> Reading {
-        Reading { pictures, sound: Vec::new(), start_us: 0, read_ms: 0, declared_ms: None }
+        Reading {
+            container: "matroska".into(),
+            pictures,
+            sound: Vec::new(),
+            start_us: 0,
+            read_ms: 0,
+            declared_ms: None,
+        }
     }
 
     fn timeline(at: &[i64], mend: Gaps) -> Timeline {
