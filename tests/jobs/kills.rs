@@ -116,8 +116,9 @@ fn interrupt(options: &[&str], seed: u64, count: u64, victims: &[Victim], signal
         thread::sleep(chance.within(whole(name).took));
         let was_hit = hit(victim, leader, &out, signal, &mut chance);
         let why = format!("{name}, {signal} to {victim:?}");
-        // make waits for its recipe where it alone is interrupted or hung up; else the end is near.
-        if was_hit && !(victim == Victim::Make && signal != Signal::SIGKILL) {
+        // make waits for its recipe where it alone is interrupted or hung up, and seg-sink tries again what it runs; else the
+        // end is near.
+        if was_hit && victim != Victim::Stage && !(victim == Victim::Make && signal != Signal::SIGKILL) {
             is_gone(&out, &why);
         }
         let ended = running.wait();

@@ -3,13 +3,14 @@
 use crate::{
     crop::Findings,
     cropping::Cropping,
+    disc,
     film::Source,
     makefile::Makefile,
     pipeline::{self, Program as Words},
-    probe::Film,
+    probe::{Film, Kind, ratio},
     program::Program,
     progress::{Progress, clock_ms},
-    reading::Reading,
+    reading::{Picture, Reading},
     recipe::{Pass, Recipe, Stage},
     run::Run,
     span::{self, Span},
@@ -23,8 +24,10 @@ use retime25to24::even_width;
 use std::{
     fs::File,
     io::{Seek, Write},
+    ops::Range,
     path::Path,
 };
+use timebase::Rational;
 
 /// Where the film is.
 pub fn film(variables: &Variables) -> Result<&Path> {
@@ -36,16 +39,62 @@ pub fn film(variables: &Variables) -> Result<&Path> {
 
 /// The film: a file, by its bytes.
 pub fn source(variables: &Variables) -> Result<Source> {
-    Source::read(film(variables)?)
+    let src = film(variables)?;
+    disc::check(src)?;
+    Source::read(src)
 }
 
 /// Reads the film, with progress in the name of what it is read for.
+///
+/// Errors: it has no pictures, or such as no PAL disc has.
 pub fn reading(run: Run<'_>, name: &str, src: &Path) -> Result<Reading> {
     let film = Film::read(src)?;
+    pal(src, &film)?;
     let seconds = film.format.duration.map_or(0.0, timebase::Rational::to_f64);
     let progress = Progress::start(name, 1, None, run.quiet || run.dry);
     progress.pass(0, "reading the film", 0, (seconds * RATE as f64) as u64);
     Reading::of(src, &film, &|frames| progress.made(frames))
+}
+
+/// Are there pictures that the filters take?
+fn pal(src: &Path, film: &Film) -> Result<()> {
+    let failed = |why: String| Err(Error::failed(src.display(), why));
+    let Some(pictures) = film.pictures() else {
+        return failed("has no pictures".into());
+    };
+    match pictures.pix_fmt.as_deref() {
+        None | Some("yuv420p" | "yuvj420p" | "yuv422p" | "yuv444p") => Ok(()),
+        Some(other) => {
+            let src = shell_words::quote(&src.to_string_lossy()).into_owned();
+            let line = format!("`ffmpeg -i {src} -map 0 -c copy -c:v ffv1 -pix_fmt yuv420p film.mkv`");
+            failed(format!(
+                "its pictures are {other}, and those of PAL discs yuv420p; {line} makes them that"
+            ))
+        }
+    }
+}
+
+/// Says what of a film is not in the one that is made of it.
+///
+/// Errors: ffprobe cannot read it.
+pub fn left_out(run: Run<'_>, src: &Path) -> Result<()> {
+    let film = Film::read(src)?;
+    let note = |what: String| run.session.note(format!("{}: {what}, left out", src.display()));
+    let pictures = film.pictures().map(|stream| stream.index);
+    for stream in &film.streams {
+        let (index, codec) = (stream.index, stream.codec());
+        match stream.codec_type {
+            Kind::Video if Some(index) != pictures && !stream.is_cover() => {
+                note(format!("stream {index}: a second video track ({codec})"));
+            }
+            Kind::Data => note(format!("stream {index}: data ({codec})")),
+            _ => {}
+        }
+        if Some(index) == pictures && stream.closed_captions > 0 {
+            note("captions inside its pictures (EIA-608)".into());
+        }
+    }
+    Ok(())
 }
 
 /// The frames that are to be made, each of which is there and in its place, or mended.
@@ -71,6 +120,7 @@ pub fn frames(run: Run<'_>, reading: &Reading, variables: &Variables) -> Result<
             differs.unwrap_or_default()
         )));
     }
+    one_clock(reading, &timeline, variables, read.clone()).map_err(failed)?;
     timeline.check(&reading.pictures, read.clone()).map_err(failed)?;
     let (missing, places) = timeline.mended(read);
     if timeline.orphans() > 0 && variables.given("FRAMES").is_none() {
@@ -86,14 +136,67 @@ pub fn frames(run: Run<'_>, reading: &Reading, variables: &Variables) -> Result<
             true => "the one before each is shown for as long",
             false => "sound and subtitles go without them, too",
         };
-        run.session.note(format!(
-            "{}: {missing} frames are missing, at {places} {}: {how}",
-            variables.get("SRC"),
-            if places == 1 { "place" } else { "places" }
-        ));
+        let are = if missing == 1 { "frame is" } else { "frames are" };
+        let at = if places == 1 { String::new() } else { format!(", at {places} places") };
+        run.session.note(format!("{}: {missing} {are} missing{at}: {how}", variables.get("SRC")));
+    }
+    if span.end == span.film {
+        outlasting(run, reading, &timeline, variables, span.end - 1);
     }
     Ok((timeline, span))
 }
+
+/// Refuses pictures that are shown behind a place where the clock goes back: what is heard there cannot be told from what is
+/// heard before it.
+fn one_clock(
+    reading: &Reading,
+    timeline: &Timeline,
+    variables: &Variables,
+    frames: Range<u64>,
+) -> std::result::Result<(), String> {
+    let Some((picture, by)) = reading.pictures.goes_back(GOES_BACK_MS) else { return Ok(()) };
+    if timeline.of_source(frames.end - 1) < picture {
+        return Ok(());
+    }
+    let at = reading.pictures.each().nth(picture as usize).map_or(0, |(at, _)| at);
+    let at = Rational::whole(at).checked_mul(reading.pictures.tick());
+    let src = shell_words::quote(variables.get("SRC"));
+    let one = match () {
+        () if reading.is("mpeg") => format!("`mkvmerge -o film.mkv {src}` gives all of it one clock"),
+        () => format!(
+            "FRAMES={} makes a film of what is before, `mkvmerge -o film.mkv PART + PART` joins parts on one clock",
+            picture.saturating_sub(timeline.of_source(frames.start)).max(1)
+        ),
+    };
+    let at = clock_ms(at);
+    Err(format!(
+        "frame {picture}, at {at}, is {by} ms too early: the clock begins anew there, as where parts were joined; {one}"
+    ))
+}
+
+/// Milliseconds by which the clock goes back where it begins anew. Less is an overlap, of which one part's sound can be left out.
+const GOES_BACK_MS: i64 = 200;
+
+/// Says what sound goes on when the last picture is over, or begins before the first: nothing is shown then.
+fn outlasting(run: Run<'_>, reading: &Reading, timeline: &Timeline, variables: &Variables, last: u64) {
+    let ms = |time: Option<Rational>| time?.checked_mul(Rational::whole(1000)).map(Rational::round);
+    let frame = Rational::whole(1).checked_div(timeline.rate);
+    let end = timeline.time(last).zip(frame).and_then(|(last, frame)| last.checked_add(frame));
+    let Some(end) = ms(end) else { return };
+    for (n, sound) in reading.sound.iter().enumerate() {
+        let over = sound.stretches.iter().map(|stretch| stretch.end_ms - end).max().unwrap_or(0);
+        if over >= OUTLASTS_MS {
+            let seconds = over as f64 / 1000.0;
+            run.session.note(format!(
+                "{}: sound track {n} goes on for {seconds:.1} s when the pictures are over, left out",
+                variables.get("SRC")
+            ));
+        }
+    }
+}
+
+/// Milliseconds of sound behind the last picture that are worth a word.
+const OUTLASTS_MS: i64 = 500;
 
 /// How the pictures come. What is odd about them is said.
 ///
@@ -121,6 +224,9 @@ pub fn pictures<'a>(
             run.session.note(format!("{src}: says that its colours are in {said}, and is taken at its word; MATRIX=bt470bg takes them for PAL's"));
         }
         _ => {}
+    }
+    if let Some(why) = reshaped(pictures.kind).filter(|_| variables.get("SCALE") == "sar") {
+        return Err(Error::failed(src, why));
     }
     if let Some(complaint) = &reading.pictures.complaint {
         let more = match reading.pictures.complaints {
@@ -152,6 +258,22 @@ pub fn cropping(run: Run<'_>, variables: Variables) -> Result<Variables> {
     let crop = if is_none { cropping.shown(size) } else { variables.get("CROP").into() };
     run.session.note(format_args!("{}: {hides}: SCALE={size} CROP={crop}", src.display()));
     variables.with("SCALE", size)?.with("CROP", crop)
+}
+
+/// A part of a film whose shape is another than its container says, which is what a decoder goes by: why it needs a SCALE.
+fn reshaped(picture: &Picture) -> Option<String> {
+    let said = picture.display_aspect_ratio.as_deref()?;
+    let shape = ratio(said)?;
+    let (width, height) = (i64::try_from(picture.width).ok()?, i64::try_from(picture.height).ok()?);
+    let pixel = shape.checked_mul(Rational::new(height, width)?)?;
+    if picture.sample_aspect_ratio.as_deref().and_then(ratio) == Some(pixel) {
+        return None;
+    }
+    let across = shape.checked_mul(Rational::whole(height))?.to_f64();
+    let even = 2 * (across / 2.0).round() as i64;
+    Some(format!(
+        "is {said} there, and its container says something else of all of it; SCALE={even}x{height} makes it that"
+    ))
 }
 
 /// The network's weights.

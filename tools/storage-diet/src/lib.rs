@@ -6,6 +6,7 @@
 //! | [`variables`] | what is typed, checked by the types that the tools use |
 //! | [`template`], [`values`], [`pipeline`] | a stage's text as an argument vector; what goes into it; a pass as programs |
 //! | [`pipe`], [`stop`], [`progress`] | programs side by side, how they end, how far they have come |
+//! | [`disc`] | what is given for a film and is none yet |
 //! | [`film`], [`reading`], [`timeline`] | which film it is; what was read of it; where each picture belongs |
 //! | [`span`], [`check`] | which frames of it; what is asked for before the first |
 //! | [`prepare`], [`cropping`], [`crop`] | how pictures are prepared; the edges that its container hides; what `CROP=auto` takes, and what it says of it |
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod crop;
 pub mod cropping;
 mod cues;
+pub mod disc;
 pub mod disk;
 pub mod ending;
 pub mod film;

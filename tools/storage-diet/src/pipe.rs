@@ -179,7 +179,7 @@ fn listen(words: PipeReader, is_counted: bool, around: &Surroundings<'_>) -> Str
         // A line is a note where another one follows it, and where it is the last, perhaps the reason of a failure.
         // That a reader has gone is no news: why it has is the culprit's to say.
         if let Some(note) = last.replace(line).filter(|note| !note.contains("Broken pipe")) {
-            (around.note)(&note);
+            (around.note)(&bare(&note));
         }
     }
 }

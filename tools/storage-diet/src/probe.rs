@@ -46,7 +46,9 @@ pub enum Kind {
     Audio,
     /// Subtitles.
     Subtitle,
-    /// Attachments, data, and what ffprobe has no word for.
+    /// What is none of these, such as a DVD's navigation.
+    Data,
+    /// Attachments, and what ffprobe has no word for.
     #[default]
     #[serde(other)]
     Other,
@@ -168,7 +170,13 @@ impl Film {
     fn asked(path: &Path, more: &[&str]) -> Result<Self> {
         exists(path)?;
         let probe = Program::ffprobe().about(path.display()).args(["-of", "json", "-show_format"]).args(more);
-        let output = probe.args(["-show_streams", "-show_chapters"]).arg(file(path)).output()?;
+        let output = probe.args(["-show_streams", "-show_chapters"]).arg(file(path)).output();
+        let output = output.map_err(|e| {
+            match e.to_string().ends_with(": Invalid data found when processing input") {
+                true => Error::failed(path.display(), "is no film that ffmpeg knows"),
+                false => e,
+            }
+        })?;
         parsed(path, "ffprobe", &output)
     }
 
@@ -318,7 +326,7 @@ impl Container {
             Kind::Video => "video",
             Kind::Audio => "audio",
             Kind::Subtitle => "subtitles",
-            Kind::Other => "buttons",
+            Kind::Data | Kind::Other => "buttons",
         };
         self.tracks.iter().filter(move |track| track.kind == name)
     }
@@ -390,7 +398,7 @@ mod tests {
         );
         assert_eq!(
             Film::read(text.path()).unwrap_err().to_string(),
-            format!("{name}: ffprobe: Invalid data found when processing input")
+            format!("{name}: is no film that ffmpeg knows")
         );
     }
 }

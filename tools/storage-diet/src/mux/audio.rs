@@ -103,7 +103,10 @@ impl Encoder {
 
     /// What ffmpeg cannot encode well becomes FLAC.
     fn of(sound: &Stream, mix: impl FnOnce() -> Result<Vec<String>>) -> Result<Self> {
-        let rate = || vec!["-b:a".to_owned(), sound.bit_rate.unwrap_or(192_000).to_string()];
+        let rate = || {
+            let asked = sound.bit_rate.unwrap_or(192_000);
+            vec!["-b:a".to_owned(), allowed(sound.codec(), asked).unwrap_or(asked).to_string()]
+        };
         let wide = sound.channels.is_some_and(|channels| channels > 6);
         Ok(match sound.codec() {
             "ac3" | "eac3" if !wide => {
@@ -148,6 +151,19 @@ pub(super) fn check<'a>(src: &Path, tracks: impl Iterator<Item = &'a Stream>) ->
         }
     }
     Ok(())
+}
+
+/// The bit rate nearest to `asked` that frames of a codec can have; where all can be had, none. What is measured of packets is
+/// rounded as their times are.
+fn allowed(codec: &str, asked: u64) -> Option<u64> {
+    // ISO/IEC 11172-3, table 3-B.2, layers II and III; ATSC A/52, table 5.18.
+    let kilobits: &[u64] = match codec {
+        "mp2" => &[32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+        "mp3" => &[32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+        "ac3" => &[32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640],
+        _ => return None,
+    };
+    kilobits.iter().map(|kilobits| kilobits * 1000).min_by_key(|allowed| allowed.abs_diff(asked))
 }
 
 /// Makes sound track `n`, which is `sound` to ffprobe and `track` to mkvmerge; mkvmerge's options for it.
@@ -228,11 +244,27 @@ pub(super) fn track(
             Err(e) if rest.is_ok() => return Err(e),
             _ => rest?,
         }
-        session.note(format_args!("{name}: its layout changes; all of it becomes {channel_layout}"));
+        session.note(format_args!("{name}: {}", becomes(read, layout)));
     } else {
         decode().args(["-af", &filters]).args(encoder.options).arg(file(&out_file)).run()?;
     }
     Ok([vec!["--sync".into(), format!("0:{}", job.delay)], labels(track), vec![out]].concat())
+}
+
+/// What changes in a track, and what all of it becomes.
+fn becomes(read: &Sound, layout: &Layout) -> String {
+    let differs =
+        |differs: fn(&Layout, &Layout) -> bool| read.stretches.iter().any(|one| differs(&one.layout, layout));
+    let layouts = differs(|one, other| one.channel_layout != other.channel_layout);
+    let rates = differs(|one, other| one.sample_rate != other.sample_rate);
+    let Layout { channel_layout, sample_rate, .. } = layout;
+    match (layouts, rates) {
+        (true, true) => {
+            format!("its layout and rate change; all of it becomes {channel_layout} at {sample_rate} Hz")
+        }
+        (false, true) => format!("its rate changes; all of it becomes {sample_rate} Hz"),
+        _ => format!("its layout changes; all of it becomes {channel_layout}"),
+    }
 }
 
 /// Filters that leave out what is cut out of the film, of sound without a hole whose first sample is heard at second `origin`
@@ -277,6 +309,13 @@ mod tests {
         assert_eq!(encoder("dts", 6).options.join(" "), "-c:a flac");
         assert_eq!(encoder("pcm_s16be", 2).options.join(" "), "-c:a flac -sample_fmt s16");
         assert_eq!(encoder("eac3", 8).file, "flac", "ffmpeg's encoder knows six channels");
+    }
+
+    #[test]
+    fn bit_rates_are_those_of_the_codec() {
+        assert_eq!(allowed("mp2", 418_000), Some(384_000));
+        assert_eq!(allowed("ac3", 192_512), Some(192_000));
+        assert_eq!(allowed("aac", 123_456), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!
 //! What does not change is written once: a film without a fault is one run of pictures and one run of each sound.
 
+mod aspect;
 mod pictures;
 mod sound;
 
@@ -23,6 +24,8 @@ use timebase::Rational;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reading {
+    /// ffprobe's names of its container, such as `matroska,webm`.
+    pub container: String,
     /// Its pictures.
     pub pictures: Pictures,
     /// Its sound, in the order of its streams.
@@ -52,7 +55,8 @@ impl Reading {
             let sound: Vec<_> =
                 sounds.iter().map(|stream| scope.spawn(|| Sound::read(path, stream))).collect();
             let packets = scope.spawn(|| packets(path, video.index));
-            let pictures = Pictures::read(path, video, seen)?;
+            let shapes = scope.spawn(|| aspect::shapes(path, video));
+            let mut pictures = Pictures::read(path, video, seen)?;
             if pictures.frames() == 0 {
                 return Err(none());
             }
@@ -61,17 +65,30 @@ impl Reading {
             for (sound, stream) in sound.iter_mut().zip(&sounds) {
                 sound.peak_bit_rate = packets.peak_bit_rates.get(&stream.index).copied();
             }
-            let pictures = Pictures { packets: packets.pictures, ..pictures };
+            pictures.packets = packets.pictures;
+            pictures.shape(&joined(shapes)?);
             let start =
                 film.format.start_time.and_then(|start| start.checked_mul(Rational::whole(1_000_000)));
             let start_us = start.map_or(0, Rational::round);
-            Ok(Self { pictures, sound, start_us, read_ms: packets.ms, declared_ms: declared(path, film)? })
+            Ok(Self {
+                container: film.format.format_name.clone(),
+                pictures,
+                sound,
+                start_us,
+                read_ms: packets.ms,
+                declared_ms: declared(path, film)?,
+            })
         })
     }
 
     /// Is it one that could have been made? Anybody may have written what is in a job's folder.
     pub(crate) fn is_sound(&self) -> bool {
         self.pictures.is_sound() && self.sound.iter().all(Sound::is_sound)
+    }
+
+    /// Is it in a container of that name?
+    pub fn is(&self, container: &str) -> bool {
+        self.container.split(',').any(|name| name == container)
     }
 
     /// Was less of it to be read than its header promises? How much, in words.

@@ -1,5 +1,6 @@
 //! Pictures: when each one is shown, and what it is.
 
+use super::aspect::Shape;
 use crate::{
     probe::{self, Stream},
     program::{Program, file},
@@ -39,6 +40,8 @@ pub struct Picture {
     pub width: usize,
     pub height: usize,
     pub sample_aspect_ratio: Option<String>,
+    /// As the stream says it, where it says something else elsewhere and the container does not follow.
+    pub display_aspect_ratio: Option<String>,
     pub field_order: FieldOrder,
     /// Fields for which it stays longer than a frame.
     pub repeat_pict: u32,
@@ -118,6 +121,7 @@ impl Pictures {
         let mut running =
             ffprobe.args(["-show_entries", ENTRIES, "-of", "compact=p=0"]).arg(file(path)).start()?;
         let (mut last, mut count, mut timeless) = (None::<(String, usize)>, 0u64, None);
+        let (mut before, mut step) = (None::<i64>, None);
         if let Some(stdout) = running.stdout() {
             for line in BufReader::with_capacity(1 << 16, stdout).split(b'\n') {
                 let line = line.map_err(|e| failed(format!("ffprobe: {}", reason(&e))))?;
@@ -127,10 +131,13 @@ impl Pictures {
                 else {
                     continue;
                 };
-                let Ok(at) = at.parse::<i64>() else {
+                // Of a file that was cut off within a packet, the last picture has no time: it follows the one before.
+                let Some(at) = at.parse().ok().or_else(|| before?.checked_add(step?)) else {
                     timeless = timeless.or(Some(count));
                     continue;
                 };
+                step = before.map(|before| at.saturating_sub(before)).filter(|&step| step > 0).or(step);
+                before = Some(at);
                 let kind = match &last {
                     Some((same, kind)) if same == told => *kind,
                     _ => pictures.kind(Picture::told(told)),
@@ -176,6 +183,21 @@ impl Pictures {
         }
     }
 
+    /// Says of each picture which shape the stream gives it, where that changes.
+    pub(super) fn shape(&mut self, shapes: &[Shape]) {
+        let Some(first) = shapes.first() else { return };
+        let of = |at: i64| shapes.iter().rev().find(|shape| shape.from <= at).unwrap_or(first);
+        let (time_base, packets) = (self.time_base, self.packets);
+        let mut shaped = Self { time_base, packets, ..Self::default() };
+        for (at, kind) in self.each() {
+            let shape = of(at).display_aspect_ratio();
+            let kind = shaped
+                .kind(Picture { display_aspect_ratio: Some(shape.to_owned()), ..self.kinds[kind].clone() });
+            shaped.push(at, kind);
+        }
+        (self.kinds, self.runs) = (shaped.kinds, shaped.runs);
+    }
+
     /// How many.
     pub fn frames(&self) -> u64 {
         self.runs.iter().map(|run| run.frames).sum()
@@ -190,6 +212,16 @@ impl Pictures {
     pub fn each(&self) -> impl Iterator<Item = (i64, usize)> {
         self.runs.iter().flat_map(|run| {
             (0..run.frames).map(|n| (run.first.saturating_add(run.step.saturating_mul(n as i64)), run.kind))
+        })
+    }
+
+    /// The first picture that is shown `ms` milliseconds before the one before it, or more, and by how many.
+    pub fn goes_back(&self, ms: i64) -> Option<(u64, i64)> {
+        let tick_ms = self.tick().to_f64() * 1000.0;
+        let mut before = None;
+        self.each().zip(0..).find_map(|((at, _), n)| {
+            let by = before.replace(at).map_or(0.0, |before| before as f64 - at as f64) * tick_ms;
+            (by >= ms as f64).then_some((n, by.round() as i64))
         })
     }
 
@@ -244,7 +276,8 @@ impl Picture {
     pub fn differs(&self, other: &Self) -> String {
         let size = |picture: &Self| Some(format!("{}x{}", picture.width, picture.height));
         type Aspect = fn(&Picture) -> Option<String>;
-        let aspects: [(&str, Aspect); 6] = [
+        let aspects: [(&str, Aspect); 7] = [
+            ("", |picture| picture.display_aspect_ratio.clone()),
             ("pixel aspect ", |picture| picture.sample_aspect_ratio.clone()),
             ("range ", |picture| picture.color_range.clone()),
             ("matrix ", |picture| picture.color_space.clone()),
@@ -279,6 +312,7 @@ impl Picture {
         Self {
             width: number("width"),
             height: number("height"),
+            display_aspect_ratio: None,
             sample_aspect_ratio: aspect.and_then(probe::ratio).map(|r| format!("{}:{}", r.num(), r.den())),
             field_order,
             repeat_pict: number("repeat_pict") as u32,
@@ -346,8 +380,12 @@ mod tests {
         assert_eq!(pictures.at(6), None);
         assert_eq!((pictures.alike(0), pictures.alike(4), pictures.alike(5)), (0..5, 0..5, 5..6));
         assert_eq!(pictures.kinds[1].differs(&pictures.kinds[0]), "0x480 and not 0x576");
+        let shape = |from, code| Shape { from, code };
+        pictures.shape(&[shape(5, 2), shape(325, 3)]);
+        assert_eq!((pictures.alike(0), pictures.alike(3), pictures.frames()), (0..3, 3..5, 6));
+        assert_eq!(pictures.at(3).unwrap().differs(pictures.at(2).unwrap()), "16:9 and not 4:3");
         assert!(pictures.is_sound());
-        pictures.runs[0].kind = 2;
+        pictures.runs[0].kind = 7;
         assert!(!pictures.is_sound());
     }
 }
