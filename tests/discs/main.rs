@@ -171,7 +171,8 @@ fn matrix(discs: &[Disc]) {
             films += usize::from(is_film);
             for option in ["option0", "option4", "option5"] {
                 let has_time = !is_film || films == 1 && list::SAMPLED.contains(&disc.name);
-                if !is_full() && !(has_time && option == "option4") {
+                let is_sampled = has_time && option == "option4";
+                if !is_full() && !is_sampled {
                     continue;
                 }
                 let row = format!("{:<34} {option} {variables:<20}", disc.name);
