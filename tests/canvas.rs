@@ -191,7 +191,8 @@ fn letters_keep_their_aspect_and_place() {
             let is_narrow = (format, *player) == ("pgs-720", Player::Mpv);
             assert!(is_narrow || (aspect - 1.0).abs() < 0.03, "whole {format} {player:?}: {aspect}");
         }
-        for (width, height, left, top) in CROPS {
+        let is_full = std::env::var_os("TORTURE").is_some_and(|torture| torture == "full");
+        for (width, height, left, top) in CROPS.into_iter().take(if is_full { CROPS.len() } else { 2 }) {
             let crop = format!("{width}:{height}:{left}:{top}");
             let (name, size) = (format!("{format}-{width}x{height}"), enlarged((width, height)));
             let new = relay(folder, format, &crop);
