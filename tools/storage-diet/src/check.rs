@@ -77,9 +77,12 @@ fn pal(src: &Path, film: &Film) -> Result<()> {
 /// Says what of a film is not in the one that is made of it.
 ///
 /// Errors: ffprobe cannot read it.
-pub fn left_out(run: Run<'_>, src: &Path) -> Result<()> {
+pub fn left_out(run: Run<'_>, reading: &Reading, src: &Path) -> Result<()> {
     let film = Film::read(src)?;
     let note = |what: String| run.session.note(format!("{}: {what}, left out", src.display()));
+    if reading.pictures.captions {
+        note("captions inside its pictures (EIA-608)".into());
+    }
     let pictures = film.pictures().map(|stream| stream.index);
     for stream in &film.streams {
         let (index, codec) = (stream.index, stream.codec());
@@ -89,9 +92,6 @@ pub fn left_out(run: Run<'_>, src: &Path) -> Result<()> {
             }
             Kind::Data => note(format!("stream {index}: data ({codec})")),
             _ => {}
-        }
-        if Some(index) == pictures && stream.closed_captions > 0 {
-            note("captions inside its pictures (EIA-608)".into());
         }
     }
     Ok(())
@@ -163,10 +163,15 @@ fn one_clock(
     let src = shell_words::quote(variables.get("SRC"));
     let one = match () {
         () if reading.is("mpeg") => format!("`mkvmerge -o film.mkv {src}` gives all of it one clock"),
-        () => format!(
-            "FRAMES={} makes a film of what is before, `mkvmerge -o film.mkv PART + PART` joins parts on one clock",
-            picture.saturating_sub(timeline.of_source(frames.start)).max(1)
-        ),
+        () => {
+            let before = match picture.saturating_sub(timeline.of_source(frames.start)) {
+                0 => format!("START=0 FRAMES={picture} make"),
+                frames => format!("FRAMES={frames} makes"),
+            };
+            format!(
+                "{before} a film of what is before, `mkvmerge -o film.mkv PART + PART` joins parts on one clock"
+            )
+        }
     };
     let at = clock_ms(at);
     Err(format!(

@@ -81,7 +81,7 @@ impl Order {
             Some(reading) => reading,
             None => check::reading(run, &recipe.name, src)?,
         };
-        check::left_out(run, src)?;
+        check::left_out(run, &reading, src)?;
         let (timeline, span) = check::frames(run, &reading, &variables)?;
         let pictures = check::pictures(run, &reading, &timeline, &variables, span)?;
         let crop = check::crop(run, &variables, pictures)?;

@@ -97,8 +97,6 @@ pub struct Stream {
     /// Seconds of a tick of its clock.
     #[serde(deserialize_with = "rational")]
     pub time_base: Option<Rational>,
-    /// 1: it carries captions for the deaf (EIA-608) inside its pictures.
-    pub closed_captions: u8,
     /// Samples a second.
     #[serde(deserialize_with = "whole")]
     pub sample_rate: Option<u64>,

@@ -42,6 +42,8 @@ pub struct Timeline {
     pub alike: u64,
     /// Second of the source's clock at which frame 0 is shown.
     first: Rational,
+    /// The same by the first picture alone, for what is said of single ones.
+    said: Rational,
     /// The picture of the source that is frame 0.
     skipped: u64,
     /// Pictures that are there.
@@ -57,12 +59,36 @@ pub struct Timeline {
 /// end, behind at most so many missing ones.
 const CUT_OFF: u64 = 3;
 
+/// Microseconds by which containers round times, and a little: pictures that are so far off are in their places.
+const SETTLED_US: f64 = 2000.0;
+
 impl Timeline {
     /// That of pictures which are to be `rate` a second, for a film that begins with frame `start`.
     pub fn new(pictures: &Pictures, rate: Rational, mend: Gaps, start: u64) -> Self {
         let whole = Self::whole(pictures, rate, mend);
         let alike = pictures.alike(whole.picture(start));
-        whole.within(alike)
+        whole.within(alike).settled(pictures, start)
+    }
+
+    /// The same, moved so that the earliest and the latest picture from frame `start` on are as far from their places: pictures
+    /// that are shown for three fields now and then, or that follow a join, are all on one side of them.
+    fn settled(mut self, pictures: &Pictures, start: u64) -> Self {
+        let (tick, rate, first) = (pictures.tick().to_f64(), self.rate.to_f64(), self.first.to_f64());
+        let from = self.of_source(start.saturating_sub(self.base));
+        let alike = self.of_source(self.alike.saturating_sub(1)).saturating_sub(from) + 1;
+        let times = pictures.each().skip(from as usize).take(alike as usize).map(|(at, _)| at as f64 * tick);
+        let off = times.map(|at| (at - first) * rate).map(|place| (place - (place - 0.5).ceil()) / rate);
+        let (least, most) =
+            off.fold((f64::MAX, f64::MIN), |(least, most), off| (off.min(least), off.max(most)));
+        let us = ((least + most) / 2.0 * 1e6).round();
+        if us.abs() < SETTLED_US {
+            return self;
+        }
+        let shift = Rational::new(us as i64, 1_000_000);
+        let moved = |time: Rational| shift.and_then(|shift| time.checked_add(shift)).unwrap_or(time);
+        // No picture of a film comes before its zero.
+        (self.first, self.lead_in) = (moved(self.first), moved(self.lead_in).max(Rational::whole(0)));
+        self
     }
 
     /// That of a part of the pictures.
@@ -80,6 +106,7 @@ impl Timeline {
             base,
             alike: after - base,
             first,
+            said: first,
             skipped: alike.start,
             pictures: self.pictures - alike.start,
             gaps,
@@ -126,6 +153,7 @@ impl Timeline {
             base: 0,
             alike: pictures,
             first: second,
+            said: second,
             skipped: 0,
             pictures,
             gaps,
@@ -268,7 +296,7 @@ impl Timeline {
 
     fn shown(&self, picture: u64) -> String {
         let place = self.place(picture).and_then(|place| Rational::whole(place).checked_div(self.rate));
-        clock_ms(place.and_then(|at| self.first.checked_add(at)))
+        clock_ms(place.and_then(|at| self.said.checked_add(at)))
     }
 
     fn lasting(&self, frames: i64) -> String {
@@ -409,6 +437,25 @@ mod tests {
         assert_eq!(timeline(&at, Gaps::Repeat).frames(), 22);
         let still = [even(0, 20), even(60, 61)].concat();
         assert!(refused(&still, 25, Gaps::Refuse).is_some());
+    }
+
+    #[test]
+    fn pictures_on_one_side_of_their_places_are_met_in_the_middle() {
+        // 24 pictures for which 25 are shown: each twelfth stays for a field more.
+        let at: Vec<i64> = (0..48).map(|n| 5 + 40 * n + 20 * (n / 12)).collect();
+        let (whole, rate) = (pictures(&at), Rational::whole(24));
+        let timeline = Timeline::new(&whole, rate, Gaps::Refuse, 0);
+        let off = |n: usize| (at[n] as f64 / 1000.0 - timeline.time(n as u64).unwrap().to_f64()) * 1000.0;
+        let worst = (0..48).map(off).fold(0.0, |worst: f64, off| worst.max(off.abs()));
+        assert!((worst - 9.167).abs() < 0.001, "{worst}");
+        assert_eq!(
+            (timeline.time(0), timeline.lead_in),
+            (Rational::new(-4167, 1_000_000), Rational::whole(0))
+        );
+        // What follows a join is where it is, and not on the clock of what was before.
+        let joined = [even(0, 10), even(10, 20).iter().map(|at| at - 16).collect()].concat();
+        let second = Timeline::new(&pictures(&joined), Rational::whole(25), Gaps::Refuse, 10);
+        assert_eq!(second.time(10), Rational::new(389, 1000));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Pictures {
     pub kinds: Vec<Picture>,
     /// All of them.
     pub runs: Vec<Run>,
+    /// Are there captions for the deaf (EIA-608) inside them?
+    pub captions: bool,
     /// What the decoder complained of, in lines, and the first of these.
     pub complaints: u64,
     /// The first complaint.
@@ -105,7 +107,7 @@ impl From<Run> for (u64, i64, i64, usize) {
 
 /// What is asked of ffprobe of each picture. What a version does not know is left out.
 const ENTRIES: &str = "frame=best_effort_timestamp,width,height,sample_aspect_ratio,interlaced_frame,top_field_first,repeat_pict,\
-                       color_range,color_space,color_primaries,color_transfer,chroma_location";
+                       color_range,color_space,color_primaries,color_transfer,chroma_location:stream=closed_captions";
 
 impl Pictures {
     /// Decodes all pictures of `video`. Their times and kinds are wanted and not what they show, so that the slow half of
@@ -126,6 +128,7 @@ impl Pictures {
             for line in BufReader::with_capacity(1 << 16, stdout).split(b'\n') {
                 let line = line.map_err(|e| failed(format!("ffprobe: {}", reason(&e))))?;
                 let line = String::from_utf8_lossy(&line);
+                pictures.captions |= line.starts_with("closed_captions=1");
                 let Some((at, told)) =
                     line.strip_prefix("best_effort_timestamp=").and_then(|rest| rest.split_once('|'))
                 else {
